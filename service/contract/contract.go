@@ -40,31 +40,37 @@ type Contract struct {
 
 // Load reads the descriptor set that the binary carries.
 func Load() (*Contract, error) {
-	set := new(descriptorpb.FileDescriptorSet)
-	if err := proto.Unmarshal(descriptors.Set(), set); err != nil {
+	c, err := read(descriptors.Set())
+	if err != nil {
 		return nil, fmt.Errorf("contract: the embedded descriptor set: %w", err)
 	}
-	return New(set)
+	return c, nil
 }
 
 // New reads a descriptor set. Methods without the operation option are not part
 // of the contract; two RPCs of one kind for one operation are an error.
 func New(set *descriptorpb.FileDescriptorSet) (*Contract, error) {
-	files, err := protodesc.NewFiles(set)
+	if _, err := protodesc.NewFiles(set); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	raw, err := proto.Marshal(set)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
-	c := &Contract{files: files, byName: make(map[string]*Method), byID: make(map[string]*Method)}
-	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
-		for i := range f.Services().Len() {
-			if err = c.addService(f.Services().Get(i)); err != nil {
-				return false
-			}
-		}
-		return true
-	})
+	return read(raw)
+}
+
+// read makes a contract of an encoded FileDescriptorSet that is known to be sound.
+func read(set []byte) (*Contract, error) {
+	files, services, err := lazyFiles(set)
 	if err != nil {
 		return nil, err
+	}
+	c := &Contract{files: files, byName: make(map[string]*Method), byID: make(map[string]*Method)}
+	for _, s := range services {
+		if err := c.addService(s); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(c.methods, func(a, b *Method) int { return strings.Compare(a.Name, b.Name) })
 	return c, nil

@@ -1,0 +1,127 @@
+package model
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+)
+
+//go:embed overrides.yaml
+var overrides []byte
+
+// Overrides are what is known about operations and the document does not say,
+// or says wrongly, by operationId.
+type Overrides map[string]Override
+
+// An Override corrects one operation. Reason is required: where it is known from.
+type Override struct {
+	Reason string `yaml:"reason"`
+	// Limit is a token bucket of the operation's own.
+	Limit *struct {
+		Requests int32  `yaml:"requests"`
+		Seconds  int32  `yaml:"seconds"`
+		Burst    int32  `yaml:"burst"`
+		Key      string `yaml:"key"`
+	} `yaml:"limit"`
+	// Paging is link, backward or bounded.
+	Paging string `yaml:"paging"`
+	// Retry is read or idempotent, for a POST that is safe to repeat, or unsafe.
+	Retry string `yaml:"retry"`
+	// Items is the property that holds the rows.
+	Items string `yaml:"items"`
+	// Empty: the documented body is none.
+	Empty bool `yaml:"empty"`
+	// Types correct the schema: "response.ports.number" -> string.
+	Types map[string]string `yaml:"types"`
+}
+
+// Known reads the overrides that the generator carries.
+func Known() (Overrides, error) {
+	out := make(Overrides)
+	d := yaml.NewDecoder(strings.NewReader(string(overrides)))
+	d.KnownFields(true)
+	if err := d.Decode(&out); err != nil {
+		return nil, fmt.Errorf("overrides.yaml: %w", err)
+	}
+	for id, o := range out {
+		if o.Reason == "" {
+			return nil, fmt.Errorf("overrides.yaml: %s has no reason", id)
+		}
+		if _, ok := pagings[o.Paging]; !ok {
+			return nil, fmt.Errorf("overrides.yaml: %s: paging %q", id, o.Paging)
+		}
+		if _, ok := retries[o.Retry]; !ok {
+			return nil, fmt.Errorf("overrides.yaml: %s: retry %q", id, o.Retry)
+		}
+		for at, typ := range o.Types {
+			if _, ok := scalars[typ]; !ok {
+				return nil, fmt.Errorf("overrides.yaml: %s: %s is of type %q", id, at, typ)
+			}
+		}
+	}
+	return out, nil
+}
+
+var pagings = map[string]apiv1.PagingStyle{
+	"":         0,
+	"link":     apiv1.PagingStyle_PAGING_STYLE_LINK,
+	"backward": apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD,
+	"bounded":  apiv1.PagingStyle_PAGING_STYLE_BOUNDED,
+}
+
+var retries = map[string]apiv1.RetryClass{
+	"":           0,
+	"read":       apiv1.RetryClass_RETRY_CLASS_READ,
+	"idempotent": apiv1.RetryClass_RETRY_CLASS_IDEMPOTENT,
+	"unsafe":     apiv1.RetryClass_RETRY_CLASS_UNSAFE,
+}
+
+var scalars = map[string]Kind{
+	"string": String, "integer": Int64, "number": Double, "boolean": Bool, "time": Timestamp,
+	"object": Struct, "value": Value,
+}
+
+func (b *builder) override(op *Operation) {
+	o := b.overrides[op.Option.Id]
+	if l := o.Limit; l != nil {
+		op.Option.Limit = &apiv1.Limit{Requests: l.Requests, Seconds: l.Seconds, Burst: l.Burst, Key: l.Key}
+	}
+	if style := pagings[o.Paging]; style != 0 && op.Option.Paging != nil {
+		op.Option.Paging.Style = style
+	}
+	if class := retries[o.Retry]; class != 0 {
+		op.Option.RetryClass = class
+	}
+}
+
+// retype applies the type corrections of one direction. A path that leads to
+// nothing is said: the document has changed, or the override is wrong.
+func (b *builder) retype(op *Operation, direction string, o *Object) {
+	for at, typ := range b.overrides[op.Option.Id].Types {
+		rest, ok := strings.CutPrefix(at, direction+".")
+		if ok && !retype(o, strings.Split(rest, "."), scalars[typ]) {
+			b.warn("the override of %s leads to nothing", at)
+		}
+	}
+}
+
+func retype(o *Object, path []string, k Kind) bool {
+	if o == nil {
+		return false
+	}
+	for _, p := range o.Props {
+		if p.Name != path[0] {
+			continue
+		}
+		if len(path) == 1 {
+			p.Type = Type{Label: p.Type.Label, Kind: k}
+			return true
+		}
+		return retype(p.Type.Object, path[1:], k)
+	}
+	return false
+}

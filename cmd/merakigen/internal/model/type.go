@@ -1,0 +1,195 @@
+// Package model turns the operations of an OpenAPI document into the messages
+// that the contract wants for them: one flat request each, and one response
+// message for each resource. It knows nothing of field numbers; what lies on
+// disk already decides about those (package lock).
+package model
+
+import (
+	"slices"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+)
+
+// Kind is what one value is on the protobuf side.
+type Kind uint8
+
+// The kinds. Object values are messages of our own.
+const (
+	String Kind = iota
+	Int64
+	Double
+	Bool
+	Timestamp
+	Struct
+	Value
+	ListValue
+	FieldMask
+	PageInfo
+	Message
+)
+
+// Label says how many of them.
+type Label uint8
+
+// The labels. A map's keys are strings, as JSON's are.
+const (
+	One Label = iota
+	Many
+	Map
+)
+
+// A Type is what a field holds.
+type Type struct {
+	Label Label
+	Kind  Kind
+	// Object is set when Kind is Message.
+	Object *Object
+	// Resource is the top-level message that Object is; nil when the message is
+	// nested where the field stands.
+	Resource *Resource
+}
+
+// An Object is a message to be: properties without numbers.
+type Object struct {
+	Props []*Prop
+	// Wrapper marks an inner list of a list of lists: the JSON array stands
+	// where the message would.
+	Wrapper bool
+	// Keep: the document says nothing about the properties any more, so the
+	// locked ones stay (in a request, those of the body).
+	Keep bool
+}
+
+// A Prop is a field to be.
+type Prop struct {
+	// Name is the name on the wire: the vendor's, exactly.
+	Name     string
+	Location apiv1.Location
+	// Proto is the proto name where it does not follow from Name.
+	Proto string
+	// Root marks a field that can take the whole document: the rows of a bare
+	// list, a free-form answer, a body that is no object.
+	Root bool
+	// Bound says that the binding option has to name Location and Name.
+	Bound bool
+	Type  Type
+	// Others are the types that another description of the same property gives.
+	Others     []Type
+	Facts      Facts
+	Deprecated bool
+}
+
+// Facts are what a comment can say about a field without quoting anybody.
+type Facts struct {
+	Required                            bool
+	Enum                                []string
+	Minimum, Maximum, MaxItems, Default string
+	Stage                               string
+}
+
+// A Resource is a top-level response message, shared by the operations of one
+// resource.
+type Resource struct {
+	Name   string
+	Object *Object
+	// Path of the operation that named it; it sorts the message in its file.
+	Path string
+	// Noun names the file in which a new message is placed.
+	Noun string
+}
+
+func (o *Object) prop(name string, location apiv1.Location) *Prop {
+	for _, p := range o.Props {
+		if p.Name == name && p.Location == location {
+			return p
+		}
+	}
+	return nil
+}
+
+// same reports whether two types can be one field without loss on either side.
+func same(a, b Type) bool { return a.Label == b.Label && a.Kind == b.Kind && wrapped(a) == wrapped(b) }
+
+func wrapped(t Type) bool { return t.Object != nil && t.Object.Wrapper }
+
+// unite adds what another description says of the same object. Where the two
+// disagree about a type both are kept: the lock decides, or else the first.
+func unite(into, from *Object, clash func(name string, a, b Type)) {
+	into.Keep = into.Keep || from.Keep
+	for _, p := range from.Props {
+		have := into.prop(p.Name, p.Location)
+		if have == nil {
+			into.Props = append(into.Props, p.copy())
+			continue
+		}
+		have.Facts.unite(p.Facts)
+		have.Deprecated = have.Deprecated && p.Deprecated
+		have.Root = have.Root || p.Root
+		if same(have.Type, p.Type) {
+			have.Type.unite(p.Type, clash)
+			continue
+		}
+		i := slices.IndexFunc(have.Others, func(t Type) bool { return same(t, p.Type) })
+		if i >= 0 {
+			have.Others[i].unite(p.Type, clash)
+			continue
+		}
+		clash(p.Name, have.Type, p.Type)
+		have.Others = append(have.Others, p.Type.copy())
+	}
+}
+
+func (t Type) unite(from Type, clash func(string, Type, Type)) {
+	if t.Object != nil && from.Object != nil && t.Object != from.Object {
+		unite(t.Object, from.Object, clash)
+	}
+}
+
+func (f *Facts) unite(from Facts) {
+	for _, v := range from.Enum {
+		if len(f.Enum) > 0 && !slices.Contains(f.Enum, v) {
+			f.Enum = append(slices.Clone(f.Enum), v)
+		}
+	}
+	if len(f.Enum) == 0 {
+		f.Enum = from.Enum
+	}
+	for to, v := range map[*string]string{
+		&f.Minimum: from.Minimum, &f.Maximum: from.Maximum, &f.MaxItems: from.MaxItems,
+		&f.Default: from.Default, &f.Stage: from.Stage,
+	} {
+		if *to == "" {
+			*to = v
+		}
+	}
+}
+
+// copies, so that one description is never changed by uniting another with it.
+
+func (o *Object) copy() *Object {
+	if o == nil {
+		return nil
+	}
+	c := &Object{Wrapper: o.Wrapper, Keep: o.Keep}
+	for _, p := range o.Props {
+		c.Props = append(c.Props, p.copy())
+	}
+	return c
+}
+
+func (p *Prop) copy() *Prop {
+	c := *p
+	c.Type = p.Type.copy()
+	c.Others = nil
+	for _, t := range p.Others {
+		c.Others = append(c.Others, t.copy())
+	}
+	return &c
+}
+
+func (t Type) copy() Type {
+	if t.Resource == nil {
+		t.Object = t.Object.copy()
+	}
+	return t
+}

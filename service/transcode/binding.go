@@ -1,0 +1,181 @@
+package transcode
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+)
+
+func sortByNumber(all []protoreflect.FieldDescriptor) {
+	slices.SortFunc(all, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
+}
+
+// request describes the flat request message: which field is a parameter of
+// the path, which one goes into the query, which one into the body.
+func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Operation) error {
+	// Not from the cache: a request belongs to one operation (and its twin), and
+	// names may repeat across path and body.
+	m := new(message)
+	if err := b.fill(m, d); err != nil {
+		return err
+	}
+	p.request = m
+	p.places = make([]place, len(m.fields))
+	names, err := p.cut(op.GetPath())
+	if err != nil {
+		return err
+	}
+	inside := make(map[string]bool)
+	for i := range m.fields {
+		f := &m.fields[i]
+		fd := d.Fields().ByNumber(protoreflect.FieldNumber(f.number))
+		if isMask(fd) {
+			f.key = hiddenKey
+			switch f.name {
+			case "null_fields":
+				p.nulls, p.body = i, true
+			case "empty_fields":
+				p.empties, p.body = i, true
+			default:
+				return fmt.Errorf("%s: a FieldMask is null_fields or empty_fields", fd.FullName())
+			}
+			continue
+		}
+		loc, name := bindingOf(fd)
+		where, err := locate(loc, name, names, op.GetVerb())
+		if err != nil {
+			return fmt.Errorf("%s: %w", fd.FullName(), err)
+		}
+		switch where {
+		case inPath:
+			if err := p.bindPath(i, name, names); err != nil {
+				return fmt.Errorf("%s: %w", fd.FullName(), err)
+			}
+		case inQuery:
+			if err := queryable(f, 0); err != nil {
+				return fmt.Errorf("%s: %w", fd.FullName(), err)
+			}
+			p.places[i].key = queryKey(name)
+			if f.shape == list {
+				p.places[i].key += listKey
+			}
+		case inBody:
+			p.body = true
+			if inside[name] {
+				return fmt.Errorf("%s: two fields of the body are named %q", fd.FullName(), name)
+			}
+			inside[name] = true
+			if f.name == op.GetRequestField() {
+				p.whole = i
+			}
+		}
+		p.places[i].location = where
+	}
+	for i, name := range names {
+		if p.template[i].field < 0 {
+			return fmt.Errorf("%s has no field for {%s} of the path", d.FullName(), name)
+		}
+	}
+	if op.GetRequestField() != "" && (p.whole < 0 || len(inside) != 1) {
+		return fmt.Errorf("%s: %q has to be the only field of the body", d.FullName(), op.GetRequestField())
+	}
+	return nil
+}
+
+// locate says where a field goes: what its option says; else a name in braces
+// of the path goes there; else the verb decides.
+func locate(loc apiv1.Location, name string, params []string, verb apiv1.Verb) (location, error) {
+	switch loc {
+	case apiv1.Location_LOCATION_PATH:
+		return inPath, nil
+	case apiv1.Location_LOCATION_QUERY:
+		return inQuery, nil
+	case apiv1.Location_LOCATION_BODY:
+		return inBody, nil
+	case apiv1.Location_LOCATION_NONE:
+		return nowhere, nil
+	}
+	if slices.Contains(params, name) {
+		return inPath, nil
+	}
+	switch verb {
+	case apiv1.Verb_VERB_GET, apiv1.Verb_VERB_DELETE:
+		return inQuery, nil
+	case apiv1.Verb_VERB_PUT, apiv1.Verb_VERB_POST:
+		return inBody, nil
+	}
+	return nowhere, fmt.Errorf("verb %v is not part of the contract", verb)
+}
+
+// cut splits a template such as /networks/{networkId}/vlans/{vlanId} and gives
+// the names in braces.
+func (p *Plan) cut(template string) ([]string, error) {
+	if !strings.HasPrefix(template, "/") {
+		return nil, fmt.Errorf("the path %q does not begin with a slash", template)
+	}
+	var names []string
+	rest := template
+	for {
+		before, after, found := strings.Cut(rest, "{")
+		p.template = append(p.template, piece{text: before, field: -1})
+		if !found {
+			break
+		}
+		name, end, closed := strings.Cut(after, "}")
+		if !closed || name == "" || strings.ContainsAny(name, "{/") || slices.Contains(names, name) {
+			return nil, fmt.Errorf("the path %q is not a template", template)
+		}
+		names = append(names, name)
+		rest = end
+	}
+	p.params = len(names)
+	return names, nil
+}
+
+func (p *Plan) bindPath(i int, name string, names []string) error {
+	at := slices.Index(names, name)
+	if at < 0 {
+		return fmt.Errorf("the path has no {%s}", name)
+	}
+	if f := &p.request.fields[i]; f.shape != single || f.kind > kindInt {
+		return fmt.Errorf("a parameter of the path is a string, an integer or a boolean")
+	}
+	if p.template[at].field >= 0 {
+		return fmt.Errorf("{%s} has two fields", name)
+	}
+	p.template[at].field = i
+	p.places[i].param = at
+	return nil
+}
+
+func isMask(fd protoreflect.FieldDescriptor) bool {
+	return fd.Kind() == protoreflect.MessageKind && !fd.IsList() && !fd.IsMap() &&
+		fd.Message().FullName() == "google.protobuf.FieldMask"
+}
+
+// queryable checks that a field can be written as a query: scalars, lists of
+// scalars, and objects of those.
+func queryable(f *field, depth int) error {
+	if f.shape == dict {
+		return fmt.Errorf("a query has no form for maps")
+	}
+	switch f.kind {
+	case kindStruct, kindValue, kindList, kindBare:
+		return fmt.Errorf("a query has no form for free values or lists of lists")
+	case kindMessage:
+		if depth > 3 {
+			return fmt.Errorf("a query has no form for objects this deep")
+		}
+		for i := range f.message.fields {
+			if err := queryable(&f.message.fields[i], depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

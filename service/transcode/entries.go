@@ -1,0 +1,150 @@
+package transcode
+
+import "slices"
+
+// An entry is one record of a map on the wire: where its key stands, and its
+// value. Without a value record the value is the type's zero.
+type entry struct {
+	key   []byte
+	value []byte // what follows the value's tag
+	tag   uint64 // 0: no value
+}
+
+// keepsOnStack is how many entries a map may have before they are kept on the heap.
+const keepsOnStack = 16
+
+// dict writes the records of a map from i on.
+func (w *writer) dict(f *field, b []byte, i int) (next int, some bool) {
+	var buffer [keepsOnStack]entry
+	entries, next := w.entries(uint64(f.number), f.kind, b, i, buffer[:0])
+	if next < 0 {
+		return -1, false
+	}
+	start := len(w.out)
+	w.out = append(w.out, '{')
+	for k := range entries {
+		if !w.entry(f, &entries[k]) {
+			w.in("[" + string(entries[k].key) + "]")
+			return -1, false
+		}
+	}
+	w.closeObject(start)
+	return next, true
+}
+
+// entry writes key, value and comma.
+func (w *writer) entry(f *field, e *entry) bool {
+	if !w.string(e.key) {
+		return false
+	}
+	w.out = append(w.out, ':')
+	switch {
+	case e.tag != 0:
+		if w.value(f.elem, e.value, 0, e.tag) < 0 {
+			return false
+		}
+	case f.kind.wire() == wireBytes:
+		if !w.bytes(f.elem, nil) {
+			return false
+		}
+	case f.kind == kindBool:
+		w.out = append(w.out, "false"...)
+	default:
+		w.out = append(w.out, '0')
+	}
+	w.out = append(w.out, ',')
+	return true
+}
+
+// entries reads the records of a map that stand together from i on; of a key
+// that comes twice the last value, as protobuf has it.
+func (w *writer) entries(number uint64, k kind, b []byte, i int, entries []entry) ([]entry, int) {
+	var known map[string]int
+	for i < len(b) {
+		tag, next := uvarint(b, i)
+		if next >= 0 && tag>>3 != number {
+			break
+		}
+		var p []byte
+		if next >= 0 && tag&7 == wireBytes {
+			p, i = payload(b, next)
+		} else {
+			i = -1
+		}
+		if i < 0 {
+			w.broken()
+			return nil, -1
+		}
+		e, ok := w.parseEntry(p, k)
+		if !ok {
+			return nil, -1
+		}
+		at := -1
+		if known == nil {
+			at = slices.IndexFunc(entries, func(other entry) bool { return string(other.key) == string(e.key) })
+			if len(entries) == keepsOnStack {
+				known = make(map[string]int, 4*keepsOnStack)
+				for n := range entries {
+					known[string(entries[n].key)] = n
+				}
+			}
+		}
+		if known != nil && at < 0 {
+			if n, found := known[string(e.key)]; found {
+				at = n
+			} else {
+				known[string(e.key)] = len(entries)
+			}
+		}
+		if at >= 0 {
+			entries[at] = e
+		} else {
+			entries = append(entries, e)
+		}
+	}
+	return entries, i
+}
+
+// parseEntry reads the two fields of a map's entry.
+func (w *writer) parseEntry(p []byte, k kind) (e entry, ok bool) {
+	for i := 0; i < len(p); {
+		tag, next := uvarint(p, i)
+		if next < 0 {
+			return e, w.broken()
+		}
+		if i = skipValue(p, next, tag); i < 0 {
+			return e, w.broken()
+		}
+		switch tag >> 3 {
+		case 1:
+			if tag&7 != wireBytes {
+				return e, w.oddEntry(tag)
+			}
+			e.key, _ = payload(p, next)
+		case 2:
+			if uint32(tag&7) != k.wire() {
+				return e, w.oddEntry(tag)
+			}
+			value := p[next:i]
+			if e.tag == tag && k > kindDouble {
+				value = mergedPayload(e.value, value)
+			}
+			e.tag, e.value = tag, value
+		default:
+			return e, w.oddEntry(tag)
+		}
+	}
+	return e, true
+}
+
+func (w *writer) oddEntry(tag uint64) bool {
+	return w.fail("an entry of a map has field number %d with wire type %d, which the contract does not have; nothing was sent", tag>>3, tag&7)
+}
+
+// mergedPayload joins two occurrences of a message, each with its length in front.
+func mergedPayload(a, b []byte) []byte {
+	first, _ := payload(a, 0)
+	second, _ := payload(b, 0)
+	out := appendVarint(nil, uint64(len(first)+len(second)))
+	return append(append(out, first...), second...)
+}

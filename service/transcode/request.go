@@ -1,0 +1,210 @@
+package transcode
+
+// A Request is what HTTP carries of a request message.
+type Request struct {
+	// Path is below the API's root: /organizations/123/devices.
+	Path string
+	// Query has no question mark in front.
+	Query string
+	// Body is nil when the operation takes none.
+	Body []byte
+	// Params are the values of the path's parameters, not escaped, in their order.
+	Params []string
+}
+
+// A request and room for its parameters: no path of the vendor's has more.
+type requestCell struct {
+	Request
+	params [4]string
+}
+
+// Request reads a request message and writes path, query and body. What cannot
+// be sent as it was meant is a BadRequest fault that names the field: a
+// parameter of the path that is missing, a field that the contract does not
+// have, a number that JSON does not have, text that is not UTF-8, a field mask
+// that names what is not there.
+func (p *Plan) Request(wire []byte) (*Request, error) {
+	var w writer
+	var room [4]param
+	params := room[:]
+	if p.params > len(params) {
+		params = make([]param, p.params)
+	}
+	r, ok := p.compose(&w, wire, params[:p.params])
+	if !ok {
+		return nil, w.fault(p)
+	}
+	return r, nil
+}
+
+func (p *Plan) compose(w *writer, wire []byte, params []param) (*Request, bool) {
+	masks, b, ok := p.survey(w, wire, params)
+	if !ok {
+		return nil, false
+	}
+	w.url.Grow(p.urlSize(len(b), params))
+	if !w.path(p, params) {
+		return nil, false
+	}
+	w.query = w.url.Len()
+	cell := new(requestCell)
+	if p.body {
+		w.out = make([]byte, 0, 2*len(b)+64)
+	}
+	if !p.fields(w, b, masks) {
+		return nil, false
+	}
+	if p.body {
+		cell.Body = w.out
+	}
+	p.fillURL(w, cell, params)
+	return &cell.Request, true
+}
+
+// survey passes over the top of the message once: it finds the parameters of
+// the path and the masks, and puts the wire in order when it is not.
+func (p *Plan) survey(w *writer, b []byte, params []param) (root *mask, ordered []byte, ok bool) {
+	m := p.request
+	var nulls, empties []byte
+	done := -1
+	for i := 0; i < len(b); {
+		tag, at := uvarint(b, i)
+		if at < 0 {
+			return nil, nil, w.broken()
+		}
+		n := m.byNumber(tag>>3, max(done, 0))
+		if n < 0 {
+			return nil, nil, w.strange(tag >> 3)
+		}
+		f := &m.fields[n]
+		next := skipValue(b, at, tag)
+		if next < 0 {
+			w.broken()
+			return nil, nil, w.in(f.name)
+		}
+		if n < done || n == done && f.shape == single {
+			if b = w.inOrder(m, b); b == nil {
+				return nil, nil, false
+			}
+			clear(params)
+			nulls, empties = nil, nil
+			i, done = 0, -1
+			continue
+		}
+		done = n
+		switch {
+		case n == p.nulls && tag&7 == wireBytes:
+			nulls, _ = payload(b, at)
+		case n == p.empties && tag&7 == wireBytes:
+			empties, _ = payload(b, at)
+		case p.places[n].location == nowhere && tag&7 != uint64(f.kind.wire()):
+			w.wrongType(tag)
+			return nil, nil, w.in(f.name)
+		case p.places[n].location == inPath:
+			params[p.places[n].param] = param{value: b[at:next], tag: tag}
+		}
+		i = next
+	}
+	if len(nulls)+len(empties) > 0 {
+		if root, ok = p.masks(w, nulls, empties); !ok {
+			return nil, nil, false
+		}
+	}
+	return root, b, true
+}
+
+// fields writes query and body.
+func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
+	m := p.request
+	if root != nil {
+		return p.masked(w, b, root)
+	}
+	if p.body && p.whole < 0 {
+		w.out = append(w.out, '{')
+	}
+	done := -1
+	for i := 0; i < len(b); {
+		tag, at := uvarint(b, i)
+		done = m.byNumber(tag>>3, max(done, 0))
+		f := &m.fields[done]
+		switch p.places[done].location {
+		case inQuery:
+			i = w.parameter(p.places[done].key, f, b, i)
+		case inBody:
+			if p.whole >= 0 {
+				i = w.wholeBody(f, b, i)
+			} else {
+				i = w.member(f, b, i)
+			}
+		default:
+			i = skipValue(b, at, tag)
+		}
+		if i < 0 {
+			return false
+		}
+	}
+	return p.finish(w)
+}
+
+// finish closes the body.
+func (p *Plan) finish(w *writer) bool {
+	switch {
+	case !p.body:
+	case p.whole < 0:
+		w.closeObject(0)
+	case len(w.out) == 0:
+		f := &p.request.fields[p.whole]
+		w.fail("it is the whole body, and it is missing; to send an empty one, name it in empty_fields; nothing was sent")
+		return w.in(f.name)
+	}
+	return true
+}
+
+// wholeBody writes the field that is the body.
+func (w *writer) wholeBody(f *field, b []byte, i int) int {
+	next, _ := w.records(f, b, i)
+	if next < 0 {
+		w.in(f.name)
+	}
+	return next
+}
+
+// urlSize guesses the length of path and query: half of the characters need
+// escapes, and a request without a body is all URL.
+func (p *Plan) urlSize(wire int, params []param) int {
+	n := len("&name=") * 4
+	for i := range p.template {
+		n += len(p.template[i].text)
+	}
+	if !p.body {
+		return n + 2*wire
+	}
+	for i := range params {
+		n += 2 * len(params[i].value)
+	}
+	return n
+}
+
+// fillURL cuts path, query and parameters out of one string.
+func (p *Plan) fillURL(w *writer, cell *requestCell, params []param) {
+	end := w.url.Len()
+	for i := range params {
+		// A value that is escaped in the path goes behind the URL as it was.
+		if p.request.fields[p.template[i].field].kind != kindString {
+			continue
+		}
+		if text, _ := payload(params[i].value, 0); len(text) != params[i].end-params[i].start {
+			params[i].start = w.url.Len()
+			w.url.Write(text)
+			params[i].end = w.url.Len()
+		}
+	}
+	all := w.url.String()
+	cell.Path, cell.Query = all[:w.query], all[w.query:end]
+	if len(params) > 0 {
+		cell.Params = cell.params[:0]
+	}
+	for i := range params {
+		cell.Params = append(cell.Params, all[params[i].start:params[i].end])
+	}
+}

@@ -1,0 +1,165 @@
+package transcode
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A requestRow is one request and what is sent, or the field that is refused.
+type requestRow struct {
+	id, text    string // as for requestSeed
+	extra       []byte // wire behind it
+	path, query string
+	body        string
+	refused     string // the fault's field; "-" when it has none
+	says        string // a part of the fault's text
+	line        string // the line of the package comment's table that it shows
+}
+
+// shows marks the row that shows a line of the table.
+func (r requestRow) shows(line string) requestRow {
+	r.line = line
+	return r
+}
+
+func requestRows() []requestRow {
+	const path = `"networkId":"N_1","number":5`
+	bytesField := func(number protowire.Number, b string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, number, protowire.BytesType), b)
+	}
+	varint := func(number protowire.Number, v uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), v)
+	}
+	fixed := func(number protowire.Number, v uint64) []byte {
+		return protowire.AppendFixed64(protowire.AppendTag(nil, number, protowire.Fixed64Type), v)
+	}
+	deep := func(n int) string {
+		inner := ""
+		for range n {
+			inner = string(bytesField(3, inner))
+		}
+		return string(bytesField(11, inner))
+	}
+	update := func(extra []byte, body string) requestRow {
+		return requestRow{id: "updateThing", text: `{` + path + `}`, extra: extra, path: "/networks/N_1/things/5", body: body}
+	}
+	refused := func(text string, extra []byte, field, says string) requestRow {
+		return requestRow{id: "updateThing", text: `{` + path + text + `}`, extra: extra, refused: field, says: says}
+	}
+	return []requestRow{
+		// Path.
+		requestRow{id: "getThing", text: `{}`, refused: "thing_id", says: "missing"}.shows("a parameter of the path missing, empty, \".\" \"..\""),
+		{id: "getThing", text: `{"thingId":""}`, refused: "thing_id", says: "empty"},
+		{id: "getThing", text: `{"thingId":".."}`, refused: "thing_id", says: `".."`},
+		{id: "getThing", text: `{"thingId":"."}`, refused: "thing_id"},
+		requestRow{id: "getThing", text: `{"thingId":"../a?b#c%2e é"}`, path: "/things/..%2Fa%3Fb%23c%252e%20%C3%A9"}.shows("any other text in the path or query"),
+		{id: "reboot", text: `{"serial":"Q2XX-1"}`, path: "/devices/Q2XX-1/reboot"},
+		// Query.
+		{id: "getThings", text: `{"organizationId":"1","perPage":"-5","serials":["a b",""],"active":false,"t0":"2020-01-01T00:00:00.120Z","ratio":0.5,"ports":["1","2"]}`, path: "/organizations/1/things",
+			query: "perPage=-5&serials%5B%5D=a%20b&serials%5B%5D=&active=false&t0=2020-01-01T00%3A00%3A00.120Z&ratio=0.5&ports%5B%5D=1&ports%5B%5D=2"},
+		{id: "getThings", text: `{"organizationId":"1","startDate":{"lt":"2020-01-01T00:00:00Z"},"interfaces":[{"name":"n","slot":"1"},{"slot":"2","tags":["t"]}]}`, path: "/organizations/1/things",
+			query: "startDate%5Blt%5D=2020-01-01T00%3A00%3A00Z&interfaces%5B%5Dname=n&interfaces%5B%5Dslot=1&interfaces%5B%5Dslot=2&interfaces%5B%5Dtags%5B%5D=t"},
+		{id: "getThings", text: `{"organizationId":"1"}`, extra: fixed(6, 0x7ff8000000000001), refused: "ratio", says: "NaN"},
+		{id: "getThings", text: `{"organizationId":"1"}`, extra: bytesField(8, string(bytesField(1, "\xff"))), refused: "interfaces[0].name", says: "UTF-8"},
+		{id: "getThings", text: `{"organizationId":"1"}`, extra: bytesField(7, string(varint(9, 1))), refused: "start_date.9", says: "9"},
+		// Body.
+		update(nil, `{}`).shows("an empty body"),
+		{id: "updateThing", text: `{` + path + `,"validate":true,"name":"","bodyNumber":"7"}`, path: "/networks/N_1/things/5", query: "validate=true", body: `{"name":"","number":"7"}`},
+		{id: "deleteThing", text: `{"thingId":"t","bodyThingId":"u","force":true}`, path: "/things/t", query: "force=true", body: `{"thingId":"u"}`},
+		update(append(bytesField(4, "first"), bytesField(4, "last")...), `{"name":"last"}`),
+		update(append(bytesField(11, string(bytesField(1, "a"))), bytesField(11, string(varint(2, 5)))...), `{"part":{"id":"a","port":5}}`).shows("a singular field that stands twice"),
+		update(append(append(varint(10, 1), bytesField(10, "\x02\x03")...), varint(10, 4)...), `{"ports":[1,2,3,4]}`).shows("a list packed, not packed, or both"),
+		update(bytesField(10, ""), `{}`),
+		update(append(varint(7, 1), bytesField(4, "n")...), `{"name":"n","active":true}`),
+		update(append(bytesField(13, "\x0a\x01k\x10\x01"), bytesField(13, "\x0a\x01k\x10\x02")...), `{"counts":{"k":2}}`).shows("a key of a map that stands twice"),
+		update(bytesField(13, "\x0a\x01k"), `{"counts":{"k":0}}`),
+		update(fixed(6, 0x4341c37937e08000), `{"ratio":10000000000000000}`),
+		update(fixed(6, 0x8000000000000000), `{"ratio":-0}`),
+		refused("", varint(4000, 1), "4000", "4000").shows("a field that this contract does not have"),
+		refused("", bytesField(12, string(varint(77, 1))), "parts[0].77", "77"),
+		refused("", varint(4, 1), "name", "wire type"),
+		refused("", fixed(6, 0x7ff0000000000000), "ratio", "+Inf").shows("NaN or an infinity"),
+		refused("", bytesField(4, "\xff"), "name", "UTF-8").shows("text that is not UTF-8"),
+		refused("", bytesField(8, string(varint(1, 1<<62))), "last_seen", "9999").shows("a timestamp out of the years 1 to 9999"),
+		refused("", bytesField(8, string(varint(2, 1e9))), "last_seen", "nanos"),
+		refused("", bytesField(18, ""), "anything", "kind").shows("a free value without a kind"),
+		refused("", bytesField(17, "\x0a\x05\x0a\x01k\x12\x00"), "settings[k]", "kind"),
+		refused("", []byte{0x22, 5, 'a'}, "name", "not protobuf").shows("wire that breaks off, or another wire type"),
+		refused("", []byte{0x80}, "-", "not protobuf"),
+		update([]byte(deep(98)), `{"part":`+strings.Repeat(`{"inner":`, 98)+`{}`+strings.Repeat("}", 99)),
+		requestRow{id: "updateThing", text: `{` + path + `}`, extra: []byte(deep(100)), refused: strings.TrimSuffix("part."+strings.Repeat("inner.", 100), "."), says: "100"}.shows("more than 100 messages inside each other"),
+		// Masks.
+		requestRow{id: "updateThing", text: `{` + path + `,"name":"n","nullFields":"active,part.id,slots.x,body_number","emptyFields":"tags,counts,slots.y,settings,mixed,part.inners,lists.z"}`, path: "/networks/N_1/things/5",
+			body: `{"name":"n","active":null,"tags":[],"part":{"id":null,"inners":[]},"counts":{},"slots":{"x":null,"y":{}},"settings":{},"mixed":[],"number":null,"lists":{"z":[]}}`}.shows("a mask that names a place inside what is absent"),
+		{id: "updateThing", text: `{` + path + `,"parts":[{"id":"1"},{}],"nullFields":"parts.*.inner,parts.1.id"}`, path: "/networks/N_1/things/5", body: `{"parts":[{"id":"1","inner":null},{"id":null,"inner":null}]}`},
+		{id: "updateThing", text: `{` + path + `,"groups":[{"values":[{"id":"1"}]},{}],"nullFields":"groups.0.values.0.port"}`, path: "/networks/N_1/things/5", body: `{"groups":[[{"id":"1","port":null}],[]]}`},
+		{id: "updateThing", text: `{` + path + `,"slots":{"a":{"id":"1"}},"nullFields":"slots.*.port"}`, path: "/networks/N_1/things/5", body: `{"slots":{"a":{"id":"1","port":null}}}`},
+		refused(`,"name":"n","nullFields":"name"`, nil, "null_fields", "has a value").shows("a mask that names nothing, or what has a value"),
+		refused(`,"nullFields":"stranger"`, nil, "null_fields", "does not exist"),
+		refused(`,"nullFields":""`, nil, "null_fields", "does not exist"),
+		refused(`,"nullFields":"null_fields"`, nil, "null_fields", "does not exist"),
+		refused(`,"nullFields":"network_id"`, nil, "null_fields", "not part of the body"),
+		refused(`,"nullFields":"name.x"`, nil, "null_fields", "no fields"),
+		refused(`,"nullFields":"settings.x"`, nil, "null_fields", "no fields"),
+		refused(`,"nullFields":"parts.one.id"`, nil, "null_fields", "index"),
+		refused(`,"nullFields":"parts.0.id"`, nil, "null_fields", "does not have"),
+		refused(`,"nullFields":"parts.*.id"`, nil, "null_fields", "does not have"),
+		refused(`,"nullFields":"slots.*.id"`, nil, "null_fields", "has none"),
+		refused(`,"parts":[{}],"nullFields":"parts.0"`, nil, "null_fields", "always has a value"),
+		refused(`,"slots":{"a":{}},"nullFields":"slots.a"`, nil, "null_fields", "has a value"),
+		refused(`,"emptyFields":"name"`, nil, "empty_fields", "scalar"),
+		refused(`,"tags":["a"],"emptyFields":"tags"`, nil, "empty_fields", "has a value"),
+		refused(`,"nullFields":"tags","emptyFields":"tags"`, nil, "null_fields", "more than one"),
+		refused(`,"nullFields":"part,part.id"`, nil, "null_fields", "more than one"),
+		refused("", bytesField(13, "\x0a\x01\xff"), "counts[\ufffd]", "UTF-8"),
+		refused("", bytesField(17, "\x0a\x03\x0a\x01\xff"), "settings[\ufffd]", "UTF-8"),
+		refused("", bytesField(14, "\x18\x01"), "slots", "an entry of a map"),
+		refused(`,"nullFields":"`+strings.Repeat("x", 5000)+`"`, nil, "null_fields", "xxx..."),
+		refused(`,"nullFields":"part.id"`, bytesField(11, string(varint(77, 1))), "part.77", "77"),
+		// A field that is the whole body.
+		{id: "replaceRules", text: `{"rules":[{"id":"a"},{}]}`, path: "/rules", body: `[{"id":"a"},{}]`},
+		{id: "replaceRules", text: `{"emptyFields":"rules"}`, path: "/rules", body: `[]`},
+		{id: "replaceRules", text: `{"nullFields":"rules"}`, path: "/rules", body: `null`},
+		requestRow{id: "replaceRules", text: `{}`, refused: "rules", says: "empty_fields"}.shows("the whole body is one field, and it is absent"),
+	}
+}
+
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	for _, row := range requestRows() {
+		r, err := cornerOf(t, row.id).plan.Request(append(requestSeed(t, row.id, row.text), row.extra...))
+		if row.refused != "" {
+			if row.refused == "-" {
+				row.refused = ""
+			}
+			f := fault.As(err)
+			if f == nil || f.Kind != fault.BadRequest || f.Operation != row.id || f.Field != row.refused || !strings.Contains(f.Detail, row.says) ||
+				!strings.HasSuffix(f.Detail, "nothing was sent") {
+				t.Errorf("%s %x: %#v, want a refusal of %q", row.text, row.extra, err, row.refused)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s %x: %v", row.text, row.extra, err)
+			continue
+		}
+		if r.Path != row.path || r.Query != row.query || string(r.Body) != row.body || (r.Body == nil) != (row.body == "") {
+			t.Errorf("%s %x:\n got %q %q %q\nwant %q %q %q", row.text, row.extra, r.Path, r.Query, r.Body, row.path, row.query, row.body)
+		}
+	}
+}
+
+func TestRequestParams(t *testing.T) {
+	t.Parallel()
+	r, err := cornerOf(t, "updateThing").plan.Request(requestSeed(t, "updateThing", `{"networkId":"N/1 é","number":-5}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Params) != 2 || r.Params[0] != "N/1 é" || r.Params[1] != "-5" || r.Path != "/networks/N%2F1%20%C3%A9/things/-5" || r.Query != "" {
+		t.Errorf("%q of %q", r.Params, r.Path)
+	}
+}
