@@ -1,0 +1,203 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/ratelimit/ratelimittest"
+)
+
+// In a cluster every budget is on one node, whichever it is.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf")
+	if err := s.client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the cluster is up", func() bool {
+		return s.client().Set(t.Context(), "any", "", time.Second).Err() == nil
+	})
+	store := s.store(1, func(c *Config) { c.Cluster = true })
+	for i := range 20 {
+		b := ratelimit.Budget{Key: fmt.Sprint("organization:", i), Rate: 10, Burst: 8}
+		store.Stop(t.Context(), time.Now(), b, time.Second)
+		if g := ask(t, store, b, 1); !g.State.Shared || g.State.Rate != 7 || len(g.Classes) != 0 {
+			t.Errorf("%d slots, state %+v", len(g.Classes), g.State)
+		}
+	}
+}
+
+// Behind sentinels the master is found by its name.
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "sentinel monitor budgets 127.0.0.1 %d 1\n", s.port), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := serve(t, file, "--sentinel")
+	store := sentinel.store(1, func(c *Config) { c.Master = "budgets" })
+	if g := ask(t, store, organization, 1); !g.State.Shared {
+		t.Errorf("state %+v", g.State)
+	}
+}
+
+// A password is asked for with every connection, and may change.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.store(1) // one without a password, while none is asked for
+	if err := s.client().Do(t.Context(), "ACL", "SETUSER", "broker", "on", ">first", "~*", "+@all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	password := "wrong"
+	store := s.store(1, func(c *Config) {
+		c.Credentials = func(context.Context) (string, string, error) { return "broker", password, nil }
+	})
+	if g := ask(t, store, organization, 1); g.State.Shared {
+		t.Error("shared with a wrong password")
+	}
+	store = s.store(1, func(c *Config) {
+		c.Credentials = func(context.Context) (string, string, error) { return "broker", "first", nil }
+	})
+	if g := ask(t, store, organization, 1); !g.State.Shared {
+		t.Errorf("state %+v", g.State)
+	}
+	_, err := New(t.Context(), Config{
+		Addresses: []string{s.address()}, Master: "budgets", Replicas: 1,
+		SentinelCredentials: func(context.Context) (string, string, error) { return "", "", errors.New("no such file") },
+	})
+	if err == nil {
+		t.Error("credentials that cannot be read are an error at the start")
+	}
+}
+
+// Whoever is there is counted, and whoever says goodbye is not.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	a, b := s.store(3), s.store(3)
+	if n := ask(t, b, organization, 1).State.Replicas; n != 2 {
+		t.Errorf("%d replicas, want 2", n)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.announce(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.Stats().Replicas; n != 1 {
+		t.Errorf("%d replicas after one has left, want 1", n)
+	}
+}
+
+// A server that has just started may have lost what it knew: what it does not
+// know is empty, for as long as a bucket takes to fill.
+func TestYoungServer(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	if g := ask(t, s.store(1), organization, 9); len(g.Classes) != 0 || g.Again > 110*time.Millisecond {
+		t.Errorf("%d slots of a server that has just started, again in %v", len(g.Classes), g.Again)
+	}
+	s.grown()
+}
+
+// Keys expire when they say nothing any more.
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	store := s.store(1)
+	ask(t, store, organization, 1)
+	stopped := ratelimit.Budget{Key: "organization:2", Rate: 10, Burst: 8}
+	store.Stop(t.Context(), time.Now(), stopped, time.Minute)
+	for key, want := range map[string][2]time.Duration{
+		store.key(organization.Key): {remembered, remembered + 3*time.Second},
+		store.key(stopped.Key):      {2 * time.Minute, 3 * time.Minute},
+		store.membersKey():          {presence, 2 * presence},
+	} {
+		ttl, err := s.client().PTTL(t.Context(), key).Result()
+		if err != nil || ttl < want[0] || ttl > want[1] {
+			t.Errorf("%s expires in %v (%v), want it between %v", key, ttl, err, want)
+		}
+	}
+}
+
+// A call costs 1.0 to 1.9 commands, with all that there is to say of it.
+func TestTrips(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	clock := ratelimittest.NewClock()
+	var count counter
+	var stores []ratelimit.Scheduler
+	for range 3 {
+		store := s.store(3, func(c *Config) {
+			c.clock, c.hook = clock.Now, &count
+		})
+		stores = append(stores, store)
+	}
+	normal := func(caller string) ratelimit.Class {
+		return ratelimit.Class{Priority: ratelimit.Normal, Caller: caller}
+	}
+	before := count.commands.Load()
+	r := ratelimittest.Simulation{
+		Budget: organization, Server: ratelimit.Limit{Rate: 10, Burst: 10},
+		Duration: 3 * time.Minute, Deadline: 5 * time.Second, Outside: 4, From: time.Minute, To: 2 * time.Minute,
+		Loads: []ratelimittest.Load{
+			{Replica: 0, Class: normal("a"), Rate: 9.6}, {Replica: 1, Class: normal("a"), Rate: 1.2},
+			{Replica: 2, Class: normal("b"), Rate: 1.2},
+		},
+	}.Run(clock, stores)
+	trips := float64(count.commands.Load()-before) / float64(r.Total)
+	t.Logf("%.2f commands a call", trips)
+	if trips > 1.9 {
+		t.Errorf("%.2f commands a call, want 1.9 or less", trips)
+	}
+}
+
+// BenchmarkPull is a journey to a store on this machine: one call that waits, and
+// is granted.
+func BenchmarkPull(b *testing.B) {
+	s := serve(b)
+	for _, callers := range []int{1, 8} {
+		b.Run(fmt.Sprint(callers, " callers"), func(b *testing.B) {
+			store := s.store(3)
+			ask := ratelimit.Ask{Budget: ratelimit.Budget{Key: fmt.Sprint("wide", callers), Rate: 1e6, Burst: 1e6}, Most: 1}
+			for i := range callers {
+				ask.Waiting = append(ask.Waiting, ratelimit.Waiting{Class: ratelimit.Class{Caller: fmt.Sprint("caller ", i)}, Count: 3})
+			}
+			for b.Loop() {
+				if _, err := store.Pull(context.Background(), time.Now(), ask); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if store.Stats().Outages > 0 {
+				b.Error("the store was left")
+			}
+			info, err := s.client().Info(context.Background(), "commandstats").Result()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(perCall(info), "us-in-server/op")
+		})
+	}
+}
+
+// perCall is what the server says that the script takes.
+func perCall(info string) float64 {
+	_, after, _ := strings.Cut(info, "cmdstat_evalsha:")
+	_, after, _ = strings.Cut(after, "usec_per_call=")
+	value, _, _ := strings.Cut(after, ",")
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return -1
+	}
+	return f
+}

@@ -1,0 +1,131 @@
+package redis
+
+import (
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+const (
+	// generation is how long a note that is not looked at is kept, at least. What
+	// is in it is worth nothing by then.
+	generation = time.Minute
+	// remembered is how long a slot from the store is certain to have left a
+	// trace there: the script keeps a key for longer.
+	remembered = 10 * time.Second
+)
+
+// A note is what this replica knows of one budget, and has to tell the store with
+// its next step.
+type note struct {
+	// As the store last told.
+	state ratelimit.State
+	told  time.Time
+	level float64 // of the bucket, below 0 when it owes
+
+	granted            time.Time // when the store last granted a slot here; zero for never
+	grantedAt          int64     // the same by the store's clock
+	refundedAt         int64     // when the first of the refunds was granted
+	successes, refunds int       // to tell
+	alone              int       // slots spent without the store, to tell
+	outage             uint64    // the last one that the store has been told of
+	stopped            time.Time // end of a stop that the store has not been told of
+}
+
+// notes holds the notes in two generations: those that were looked at in this
+// one or in the last. The others go, all at once, with the map they are in.
+type notes struct {
+	young, old map[string]*note
+	since      time.Time
+}
+
+// of returns the note of a budget, a new one if need be.
+func (n *notes) of(now time.Time, key string) *note {
+	if n.young == nil || now.Sub(n.since) > generation {
+		n.old, n.young, n.since = n.young, make(map[string]*note), now
+	}
+	if k := n.young[key]; k != nil {
+		return k
+	}
+	k := n.old[key]
+	if k == nil {
+		k = &note{}
+	}
+	n.young[key] = k
+	return k
+}
+
+// A report is what a step tells beside its own matter.
+type report struct {
+	sinceGrant         time.Duration // less than 0 when the store does not have to know the budget
+	back               bool          // this replica has been alone since its last step
+	alone              int
+	successes, refunds int
+	refunded           int64 // when the first of the refunds was granted
+	outage             uint64
+	part               float64 // of the rate, that it had meanwhile
+}
+
+// report takes what there is to tell. What becomes of the step nobody knows if it
+// fails: successes and refunds are lost then, which costs at most a slot that
+// nobody uses; what was spent alone is told again.
+func (k *note) report(now time.Time, h history) report {
+	r := report{sinceGrant: -1, successes: k.successes, refunds: k.refunds, refunded: k.refundedAt, alone: k.alone, outage: h.outages, part: h.part}
+	if since := now.Sub(k.granted); !k.granted.IsZero() && since < remembered {
+		r.sinceGrant = max(0, since)
+	}
+	r.back = k.outage != h.outages && (k.alone > 0 || now.Sub(h.returned) < returning)
+	k.successes, k.refunds = 0, 0
+	return r
+}
+
+// hear notes the answer to a step.
+func (k *note) hear(now time.Time, r report, state ratelimit.State, a answer) {
+	k.state, k.told, k.level, k.outage = state, now, a.tokens, r.outage
+	k.alone = max(0, k.alone-r.alone)
+	if len(a.slots) > 0 {
+		k.granted, k.grantedAt = now, a.at
+	}
+}
+
+// start is what this replica's own bucket has in it when the store goes: its spare,
+// if it is there. One that was used in an outage before is paid back by what flows
+// in next; while that is not known to have happened, there is none.
+func (k *note) start(since time.Time, spare float64) float64 {
+	switch {
+	case k.alone > 0:
+		return 0
+	case k.told.IsZero():
+		return spare
+	}
+	return spare + min(0, k.level+k.state.Rate*since.Sub(k.told).Seconds())
+}
+
+// pace is the rate that the store had in force, 0 when that is not known or so
+// long ago that it means nothing.
+func (k *note) pace(now time.Time) float64 {
+	if k.told.IsZero() || now.Sub(k.told) > generation {
+		return 0
+	}
+	return k.state.Rate
+}
+
+// peek is the state at a moment, reckoned from what the store last told.
+func (k *note) peek(now time.Time, b ratelimit.Budget) ratelimit.State {
+	s := k.state
+	if k.told.IsZero() || s.Ceiling != b.Rate {
+		s.Rate, s.Ceiling, s.Burst, s.Tokens = b.Rate, b.Rate, b.Burst, b.Burst
+	}
+	from := k.told
+	if s.StoppedUntil.After(from) {
+		from = s.StoppedUntil
+	}
+	if !k.told.IsZero() && now.After(from) {
+		s.Tokens = min(s.Burst, s.Tokens+s.Rate*now.Sub(from).Seconds())
+	}
+	if now.Before(s.StoppedUntil) {
+		s.Tokens = 0
+	}
+	s.Tokens = max(0, s.Tokens)
+	return s
+}

@@ -1,0 +1,108 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+const (
+	// beat is how often a replica says that it is there.
+	beat = 3 * time.Second
+	// presence is how long it is believed.
+	presence = 10 * time.Second
+)
+
+// beatSource notes a replica and tells how many there are.
+//
+// ARGV: 1 the replica, 2 how long it is believed, in milliseconds
+const beatSource = `
+local time = redis.call('TIME')
+local now = time[1] * 1e3 + math.floor(time[2] / 1e3)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], tonumber(ARGV[2]) * 2)
+return redis.call('ZCARD', KEYS[1])
+`
+
+// membersKey is a budget's key that no budget has.
+func (s *Store) membersKey() string { return s.config.Prefix + "-replicas" }
+
+// announce says that this replica is there, and learns how many are.
+func (s *Store) announce(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	n, err := s.beats.Run(ctx, s.client, []string{s.membersKey()}, s.id, presence.Milliseconds()).Int()
+	if err != nil {
+		return err
+	}
+	if n < 1 || n > 1<<16 {
+		return fmt.Errorf("%w: %d replicas", errNonsense, n)
+	}
+	s.mu.Lock()
+	s.members, s.heard = n, s.wall()
+	s.mu.Unlock()
+	return nil
+}
+
+// membership is how many replicas there were, and whether that was heard lately.
+func (s *Store) membership(now time.Time) (members int, heard bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members, !s.heard.IsZero() && now.Sub(s.heard) < presence
+}
+
+// probe finds out whether the store is well: for this replica's presence, and for
+// the budget on which it failed, which may be on another node.
+func (s *Store) probe(ctx context.Context, key string) error {
+	if err := s.announce(ctx, s.config.Timeout); err != nil {
+		return err
+	}
+	if key == "" {
+		return nil
+	}
+	// A budget that nobody draws on: the step has to be well, not to say anything.
+	b := ratelimit.Budget{Key: key, Rate: 1, Burst: 1}
+	_, err := s.step(ctx, s.key(key)+"?", b, "", report{sinceGrant: -1}, "tell")
+	return err
+}
+
+// watch says that this replica is there, and looks after the store while it is
+// away, until the context ends.
+func watch(ctx context.Context, b *breaker, every time.Duration, probe func(context.Context, string) error, gone func(error), back func()) {
+	for tries := 0; ; {
+		alone := b.alone()
+		wait := every
+		if alone != nil {
+			wait = probeAfter(tries, alone.close)
+			tries++
+		} else {
+			tries = 0
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-b.failed:
+			timer.Stop()
+			continue // an outage has begun: from now on probe
+		case <-timer.C:
+		}
+		key := ""
+		if alone != nil {
+			key = alone.key
+		}
+		switch err := probe(ctx, key); {
+		case errors.Is(err, context.Canceled):
+			return
+		case err != nil && alone == nil:
+			gone(err)
+		case err == nil && alone != nil:
+			back()
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package redis
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+var threeOfA = ratelimit.Ask{
+	Budget: organization, Most: 4,
+	Waiting: []ratelimit.Waiting{
+		{Class: ratelimit.Class{Caller: "a"}, Count: 3},
+		{Class: ratelimit.Class{Caller: "b"}, Count: 1},
+	},
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reply any
+		slots int // -1 for nonsense
+	}{
+		"nothing granted":   {[]any{int64(100000), int64(10e6), int64(0), int64(0), int64(1)}, 0},
+		"three granted":     {[]any{int64(-1), int64(10e6), int64(5e6), int64(0), int64(1), int64(1), int64(2), int64(1)}, 3},
+		"a debt of tokens":  {[]any{int64(-1), int64(10e6), int64(-5e6), int64(0), int64(1)}, 0},
+		"no answer":         {nil, -1},
+		"a word":            {"OK", -1},
+		"a number":          {int64(7), -1},
+		"too short":         {[]any{int64(1), int64(1)}, -1},
+		"a word among them": {[]any{int64(-1), int64(10e6), "x", int64(0), int64(1)}, -1},
+		"a list in it":      {[]any{int64(-1), []any{}, int64(0), int64(0), int64(1)}, -1},
+		"again before":      {[]any{int64(-2), int64(10e6), int64(0), int64(0), int64(1)}, -1},
+		"again in a year":   {[]any{int64(365 * 86400e6), int64(10e6), int64(0), int64(0), int64(1)}, -1},
+		"a rate below 0":    {[]any{int64(-1), int64(-1), int64(0), int64(0), int64(1)}, -1},
+		"stopped for ever":  {[]any{int64(-1), int64(1), int64(0), int64(1 << 62), int64(1)}, -1},
+		"class 0":           {[]any{int64(-1), int64(1), int64(0), int64(0), int64(1), int64(0)}, -1},
+		"class 3 of 2":      {[]any{int64(-1), int64(1), int64(0), int64(0), int64(1), int64(3)}, -1},
+		"b twice":           {[]any{int64(-1), int64(1), int64(0), int64(0), int64(1), int64(2), int64(2)}, -1},
+		"more than most":    {[]any{int64(-1), int64(1), int64(0), int64(0), int64(1), int64(1), int64(1), int64(1), int64(2), int64(1)}, -1},
+	} {
+		a, err := decode(c.reply)
+		var classes []ratelimit.Class
+		if err == nil {
+			classes, err = a.classes(threeOfA)
+		}
+		switch {
+		case c.slots < 0 && !errors.Is(err, errNonsense):
+			t.Errorf("%s: %v, want it to be nonsense", name, err)
+		case c.slots >= 0 && (err != nil || len(classes) != c.slots):
+			t.Errorf("%s: %d slots, %v", name, len(classes), err)
+		}
+	}
+}
+
+// FuzzDecode: whatever the numbers are, an answer that is believed keeps to the ask.
+func FuzzDecode(f *testing.F) {
+	f.Add(int64(-1), int64(10e6), int64(0), int64(0), []byte{1, 2, 1})
+	f.Fuzz(func(t *testing.T, again, rate, tokens, stopped int64, slots []byte) {
+		reply := []any{again, rate, tokens, stopped, int64(1)}
+		for _, s := range slots {
+			reply = append(reply, int64(int8(s)))
+		}
+		a, err := decode(reply)
+		if err != nil {
+			return
+		}
+		classes, err := a.classes(threeOfA)
+		if err != nil {
+			return
+		}
+		if len(classes) > threeOfA.Most || a.again < -1*time.Microsecond || a.stopped < 0 {
+			t.Errorf("believed: %+v", a)
+		}
+		if s := a.state(time.Unix(0, 0), organization, 3); s.Tokens < 0 || s.Rate < 0 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]Config{
+		"no address":       {Replicas: 1},
+		"no replicas":      {Addresses: []string{"127.0.0.1:1"}},
+		"negative timeout": {Addresses: []string{"127.0.0.1:1"}, Replicas: 1, Timeout: -1},
+	} {
+		if s, err := New(t.Context(), c); err == nil {
+			t.Errorf("%s: accepted", name)
+			_ = s.Close()
+		}
+	}
+	c := Config{Addresses: []string{"127.0.0.1:1"}, Replicas: 1}
+	if err := c.check(); err != nil || c.Timeout != 50*time.Millisecond || c.Prefix == "" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

@@ -1,0 +1,312 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+// Store is the Scheduler of several replicas. It has one goroutine, which ends
+// with Close.
+type Store struct {
+	config  Config
+	id      string // of this replica; it means nothing, and no other has it
+	client  goredis.UniversalClient
+	script  *goredis.Script
+	beats   *goredis.Script
+	breaker *breaker
+	steps   atomic.Uint64
+
+	mu      sync.Mutex
+	notes   notes
+	members int
+	heard   time.Time // when members was last heard
+
+	stop func()
+	done chan struct{}
+}
+
+var _ ratelimit.Scheduler = (*Store)(nil)
+
+// New returns a Scheduler that shares its budgets through the store. It waits for
+// the first connection for up to a second; a store that is not there is no error:
+// the replica goes on alone until it is.
+func New(ctx context.Context, config Config) (*Store, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	s, err := newStore(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.announce(ctx, dialTimeout); err != nil {
+		s.goAlone(s.wall(), "", err)
+	}
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(s.done)
+		watch(ctx, s.breaker, beat, s.probe,
+			func(err error) { s.goAlone(s.wall(), "", err) }, s.comeBack)
+	}()
+	return s, nil
+}
+
+// newStore is a Store that nobody watches.
+func newStore(ctx context.Context, config Config) (*Store, error) {
+	client, err := dial(ctx, &config)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		config:  config,
+		id:      rand.Text()[:10],
+		client:  client,
+		script:  goredis.NewScript(stepSource),
+		beats:   goredis.NewScript(beatSource),
+		breaker: newBreaker(),
+		done:    make(chan struct{}),
+	}, nil
+}
+
+// wall is the time for what has no caller.
+func (s *Store) wall() time.Time {
+	if s.config.clock != nil {
+		return s.config.clock()
+	}
+	return time.Now()
+}
+
+// comeBack ends an outage.
+func (s *Store) comeBack() {
+	now := s.wall()
+	if s.breaker.restore(now) {
+		members, _ := s.membership(now)
+		s.config.Logger.Info("the store of the budgets is back", "replicas_heard", members)
+	}
+}
+
+// Pull implements ratelimit.Scheduler. It never fails: without the store, this
+// replica's own part is granted.
+func (s *Store) Pull(ctx context.Context, now time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
+	b := ask.Budget
+	if !valid(b) {
+		return ratelimit.Grant{Again: time.Second, State: ratelimit.State{Ceiling: b.Rate, Burst: b.Burst}}, nil
+	}
+	if o := s.breaker.alone(); o != nil {
+		return s.pullAlone(ctx, o, now, ask), nil
+	}
+	began := time.Now()
+	grant, err := s.pullShared(ctx, now, ask)
+	if err != nil {
+		now = now.Add(time.Since(began))
+		return s.pullAlone(ctx, s.goAlone(now, b.Key, err), now, ask), nil
+	}
+	return grant, nil
+}
+
+// valid tells whether a budget lets anything through at all. The script divides by
+// its rate.
+func valid(b ratelimit.Budget) bool {
+	return b.Rate > 0 && b.Burst > 0 && !math.IsInf(b.Rate+b.Burst, 0)
+}
+
+// pullShared pulls from the store.
+func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
+	b := ask.Budget
+	r, owed := s.report(now, b.Key)
+	if owed > 0 {
+		// The stop came while the store was away; it has to know before it grants.
+		if _, err := s.step(ctx, s.key(b.Key), b, ask.From, report{sinceGrant: r.sinceGrant}, "stop", owed.Microseconds()); err != nil {
+			return ratelimit.Grant{}, err
+		}
+	}
+	args := make([]any, 0, 1+4*len(ask.Waiting))
+	args = append(args, max(0, ask.Most))
+	for _, w := range ask.Waiting {
+		args = append(args, int(w.Priority), w.Caller, max(0, w.Count), number(w.Share()))
+	}
+	a, err := s.step(ctx, s.key(b.Key), b, ask.From, r, "pull", args...)
+	if err != nil {
+		return ratelimit.Grant{}, err
+	}
+	classes, err := a.classes(ask)
+	if err != nil {
+		return ratelimit.Grant{}, err
+	}
+	grant := ratelimit.Grant{Classes: classes, Again: a.again}
+	if a.again < 0 {
+		grant.Again = -1
+	}
+	grant.State = s.hear(now, b, r, a)
+	return grant, nil
+}
+
+// report takes what there is to tell of a budget, and how much is left of a stop
+// that the store has not heard of.
+func (s *Store) report(now time.Time, key string) (report, time.Duration) {
+	past := s.breaker.history()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.notes.of(now, key)
+	return k.report(now, past), k.stopped.Sub(now)
+}
+
+// hear notes the answer to a step.
+func (s *Store) hear(now time.Time, b ratelimit.Budget, r report, a answer) ratelimit.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := a.state(now, kept(b, s.config.Replicas), max(1, s.members))
+	k := s.notes.of(now, b.Key)
+	k.hear(now, r, state, a)
+	k.stopped = time.Time{}
+	return state
+}
+
+// pullAlone pulls from this replica's part.
+func (s *Store) pullAlone(ctx context.Context, o *solo, now time.Time, ask ratelimit.Ask) ratelimit.Grant {
+	key := ask.Budget.Key
+	ask.Budget = s.divide(o, now, ask.Budget)
+	grant, err := o.local.Pull(ctx, now, ask)
+	if err != nil {
+		return ratelimit.Grant{Again: time.Second}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes.of(now, key).alone += len(grant.Classes)
+	grant.State.Replicas = max(1, s.members)
+	return grant
+}
+
+// divide returns this replica's part of a budget, and sees to it that it begins
+// where the store left off: with the spare, and with a stop that lasts.
+func (s *Store) divide(o *solo, now time.Time, b ratelimit.Budget) ratelimit.Budget {
+	s.mu.Lock()
+	k, n := s.notes.of(now, b.Key), s.config.Replicas
+	own := spare(b.Burst, n)
+	if s.members > n { // more than were to be expected have to do with the same spares
+		own *= float64(n) / float64(s.members)
+	}
+	pace, stopped, tokens := k.pace(now), k.state.StoppedUntil, k.start(o.since, own)
+	s.mu.Unlock()
+	b = o.divided(b, pace)
+	o.local.Open(o.since, b, tokens)
+	if stopped.After(now) {
+		o.local.Hold(now, b, stopped)
+	}
+	return b
+}
+
+// Stop implements ratelimit.Scheduler. All replicas stop.
+func (s *Store) Stop(ctx context.Context, now time.Time, b ratelimit.Budget, d time.Duration) {
+	if !valid(b) {
+		return
+	}
+	d = min(max(0, d), 12*time.Hour)
+	o := s.breaker.alone()
+	if o == nil {
+		r, _ := s.report(now, b.Key)
+		began := time.Now()
+		a, err := s.step(ctx, s.key(b.Key), b, "", r, "stop", d.Microseconds())
+		if err == nil {
+			s.hear(now, b, r, a)
+			return
+		}
+		o = s.goAlone(now.Add(time.Since(began)), b.Key, err)
+	}
+	o.local.Stop(ctx, now, s.divide(o, now, b), d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.notes.of(now, b.Key); now.Add(d).After(k.stopped) {
+		k.stopped = now.Add(d)
+	}
+}
+
+// Succeed implements ratelimit.Scheduler. The store hears of it with the next
+// step, if there is a rate to recover.
+func (s *Store) Succeed(ctx context.Context, now time.Time, b ratelimit.Budget) {
+	if o := s.breaker.alone(); o != nil {
+		o.local.Succeed(ctx, now, s.divide(o, now, b))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.notes.of(now, b.Key); k.state.Rate < k.state.Ceiling {
+		k.successes++
+	}
+}
+
+// Refund implements ratelimit.Scheduler. The store hears of it with the next step.
+func (s *Store) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int) {
+	if n <= 0 {
+		return
+	}
+	o := s.breaker.alone()
+	if o != nil {
+		o.local.Refund(ctx, now, s.divide(o, now, b), n)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.notes.of(now, b.Key)
+	if o != nil {
+		k.alone = max(0, k.alone-n)
+	} else {
+		if k.refunds == 0 {
+			k.refundedAt = k.grantedAt
+		}
+		k.refunds += n
+	}
+}
+
+// Peek implements ratelimit.Scheduler.
+func (s *Store) Peek(now time.Time, b ratelimit.Budget) ratelimit.State {
+	if o := s.breaker.alone(); o != nil {
+		state := o.local.Peek(now, s.divide(o, now, b))
+		members, _ := s.membership(now)
+		state.Replicas = max(1, members)
+		return state
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.notes.of(now, b.Key)
+	state := k.peek(now, kept(b, s.config.Replicas))
+	state.Replicas, state.Shared = max(1, s.members), true
+	return state
+}
+
+// Stats are for metrics.
+type Stats struct {
+	Steps    uint64 // journeys to the store for a budget
+	Outages  uint64 // how often this replica has gone on alone
+	Replicas int    // as last heard
+	Shared   bool   // false while the store is out of reach
+}
+
+// Stats tells how the store is used.
+func (s *Store) Stats() Stats {
+	members, _ := s.membership(s.wall())
+	return Stats{
+		Steps: s.steps.Load(), Outages: s.breaker.history().outages,
+		Replicas: max(1, members), Shared: s.breaker.alone() == nil,
+	}
+}
+
+// Close says goodbye to the store, if it is there, and ends the goroutine.
+func (s *Store) Close() error {
+	s.stop()
+	<-s.done
+	var err error
+	if s.breaker.alone() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+		defer cancel()
+		err = s.client.ZRem(ctx, s.membersKey(), s.id).Err()
+	}
+	return errors.Join(err, s.client.Close())
+}

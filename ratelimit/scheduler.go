@@ -1,0 +1,53 @@
+package ratelimit
+
+import (
+	"context"
+	"time"
+)
+
+// A Scheduler decides whose turn it is. Its methods may be called at the same
+// time from several goroutines. now is the caller's clock; a scheduler in a
+// store goes by the store's own.
+type Scheduler interface {
+	// Pull says what waits and takes what is granted. The classes of an ask
+	// replace those that the same From said before for this budget: an empty
+	// ask takes them back. An error means that nothing is granted and nothing
+	// is known; Local never blocks and never fails.
+	Pull(ctx context.Context, now time.Time, ask Ask) (Grant, error)
+	// Stop is for an attempt that the server refused for its rate: nothing is
+	// granted for d, and the rate gives way.
+	Stop(ctx context.Context, now time.Time, b Budget, d time.Duration)
+	// Succeed is for an attempt that the server did not refuse for its rate:
+	// the rate recovers.
+	Succeed(ctx context.Context, now time.Time, b Budget)
+	// Refund gives back n slots of this lane's last pull that will not be spent.
+	// It is to be called at once: a slot that would have flowed in again by
+	// itself is not given back a second time.
+	Refund(ctx context.Context, now time.Time, b Budget, n int)
+	// Peek tells what is known of a budget, without a journey to a store.
+	Peek(now time.Time, b Budget) State
+}
+
+// An Ask is what waits in one lane.
+type Ask struct {
+	Budget Budget
+	// Waiting holds each class once.
+	Waiting []Waiting
+	// Most is how many slots can be used now; 0 or less for as many as there are.
+	Most int
+	// From names the lane where several in one process draw on one budget; it
+	// is empty where there is only one.
+	From string
+}
+
+// A Grant is the answer to an Ask.
+type Grant struct {
+	// Classes that have a slot now, one for each slot, in order.
+	Classes []Class
+	// Again is when to pull next if something still waits: at the lane's next
+	// slot or sooner, since others may come and leave. Less than 0 when
+	// nothing is left: pull on news only.
+	Again time.Duration
+	// State after the pull.
+	State State
+}
