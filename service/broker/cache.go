@@ -1,0 +1,180 @@
+package broker
+
+import (
+	"container/list"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A readKey says when two reads are the same: same credential, same URL. Nothing
+// crosses from one credential to another.
+type readKey struct{ credential, path, query string }
+
+// keep is how long answers are put away after the last call that would have
+// taken one: where nobody does, nothing is kept.
+const keep = 10 * time.Minute
+
+// writeMemory is how long the end of a write is remembered, to tell answers that
+// were on their way at the time. No attempt takes longer.
+const writeMemory = 5 * time.Minute
+
+// A cache keeps answers of reads for calls that accept one of some age. It is
+// bounded in bytes; the longest unused go first. A write drops everything of its
+// organization, and nothing that was asked before the write ended is kept after.
+type cache struct {
+	limit int64
+
+	mu      sync.Mutex
+	entries map[readKey]*list.Element // of *entry
+	used    list.List                 // latest first
+	bytes   int64
+	wanted  time.Time // of the last call that would take an old answer
+	homes   map[string]*home
+	unowned time.Time // end of the last write of which no owner was known
+}
+
+// A home is what the cache has of one organization, "" for none.
+type home struct {
+	entries map[*list.Element]struct{}
+	writing int
+	written time.Time
+}
+
+type entry struct {
+	key          readKey
+	organization string
+	answer       *Answer
+	at           time.Time // when it was asked for
+	size         int64
+}
+
+func newCache(limit int64) *cache {
+	return &cache{limit: limit, entries: make(map[readKey]*list.Element), homes: make(map[string]*home)}
+}
+
+// find gives an answer that was asked for no longer than age ago, or nil.
+func (c *cache) find(now time.Time, k readKey, age time.Duration) *Answer {
+	if c.limit <= 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wanted = now
+	e := c.entries[k]
+	if e == nil {
+		return nil
+	}
+	v := e.Value.(*entry)
+	if now.Sub(v.at) > age {
+		return nil
+	}
+	c.used.MoveToFront(e)
+	return v.answer
+}
+
+// put keeps an answer that was asked for at a time, unless nobody wants old ones
+// or a write has come between.
+func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
+	size := int64(len(a.Body)+len(k.path)+len(k.query)) + 512
+	if size > c.limit/8 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted.IsZero() || now.Sub(c.wanted) > keep {
+		return
+	}
+	h := c.homes[a.Organization]
+	if h == nil {
+		c.tidy(now) // before h is there: it would be taken for one of which nothing is kept
+		h = &home{}
+		c.homes[a.Organization] = h
+	}
+	if h.writing > 0 || !h.written.Before(at) || !c.unowned.Before(at) {
+		return
+	}
+	if old := c.entries[k]; old != nil {
+		c.drop(old)
+	}
+	k = readKey{k.credential, strings.Clone(k.path), strings.Clone(k.query)}
+	e := c.used.PushFront(&entry{key: k, organization: a.Organization, answer: a, at: at, size: size})
+	c.entries[k] = e
+	if h.entries == nil {
+		h.entries = make(map[*list.Element]struct{})
+	}
+	h.entries[e] = struct{}{}
+	c.bytes += size
+	for c.bytes > c.limit {
+		c.drop(c.used.Back())
+	}
+}
+
+func (c *cache) drop(e *list.Element) {
+	v := c.used.Remove(e).(*entry)
+	delete(c.entries, v.key)
+	delete(c.homes[v.organization].entries, e)
+	c.bytes -= v.size
+}
+
+// tidy forgets organizations of which nothing is kept, when they are many.
+func (c *cache) tidy(now time.Time) {
+	if len(c.homes) == 0 || len(c.homes)%1024 != 0 {
+		return
+	}
+	for id, h := range c.homes {
+		if len(h.entries) == 0 && h.writing == 0 && now.Sub(h.written) > writeMemory {
+			delete(c.homes, id)
+		}
+	}
+}
+
+// writing drops what a write may change: everything of its organization, and
+// what has none, such as the list of organizations. A write of which no owner is
+// known drops everything.
+func (c *cache) writing(organization string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.change(organization)
+	c.homes[organization].writing++
+}
+
+// written ends a write that was begun for an organization, and does as writing.
+// Now is when its answer was there, or it was given up.
+func (c *cache) written(now time.Time, organization string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tidy(now)
+	h := c.change(organization)
+	h.writing--
+	h.written = now
+	if organization == "" {
+		c.unowned = now
+		return
+	}
+	if none := c.homes[""]; none != nil {
+		none.written = now
+	}
+}
+
+func (c *cache) change(organization string) *home {
+	h := c.homes[organization]
+	if h == nil {
+		h = &home{}
+		c.homes[organization] = h
+	}
+	if organization == "" {
+		for c.used.Len() > 0 {
+			c.drop(c.used.Back())
+		}
+		return h
+	}
+	for _, id := range [...]string{organization, ""} {
+		if h := c.homes[id]; h != nil {
+			for e := range h.entries {
+				c.drop(e)
+			}
+		}
+	}
+	return h
+}

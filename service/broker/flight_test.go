@@ -1,0 +1,280 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+func TestIdenticalReadsAreOneAttempt(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		seen := make(map[string]int)
+		for i := range 10 {
+			wg.Go(func() {
+				c := read("1", 0)
+				c.Caller = fmt.Sprint(i)
+				a, err := b.Do(t.Context(), c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				seen[a.Cache]++
+			})
+		}
+		other := read("1", 0)
+		other.Key = dashboard.NewKey("another credential")
+		wg.Go(func() {
+			if a, err := b.Do(t.Context(), other); err != nil || a.Cache != CacheMiss {
+				t.Errorf("another credential: %+v, %v", a, err)
+			}
+		})
+		wg.Wait()
+		if seen[CacheMiss] != 1 || seen[CacheCoalesced] != 9 || d.count() != 2 {
+			t.Errorf("%v, %d requests", seen, d.count())
+		}
+	})
+}
+
+func TestFailureIsShared(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second, answer: func(*dashboard.Request) *dashboard.Answer { return status(403) }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0), read("1", 0)) {
+			if f == nil || f.Kind != fault.Forbidden {
+				t.Errorf("%v", f)
+			}
+		}
+		if d.count() != 1 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+func TestLeaderMayLeave(t *testing.T) {
+	d := &fakeDashboard{delay: 5 * time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		leader, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			begun := time.Now()
+			if _, err := b.Do(leader, read("1", 0)); fault.As(err).Kind != fault.Cancelled || time.Since(begun) > time.Second {
+				t.Errorf("the leader: %v after %v", err, time.Since(begun))
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if a, err := b.Do(t.Context(), read("1", 0)); err != nil || a.Cache != CacheCoalesced {
+				t.Errorf("the follower: %+v, %v", a, err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if d.count() != 1 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+func TestLastToLeaveEndsTheAttempt(t *testing.T) {
+	d := &fakeDashboard{delay: time.Hour}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 3 {
+			go func() { _, _ = b.Do(ctx, read("1", 0)) }()
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if list := b.Record().List(AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
+			t.Errorf("record: %+v", list)
+		}
+	})
+}
+
+func TestFollowerHasItsOwnDeadline(t *testing.T) {
+	// The leader has 1 s, the follower a minute, the Dashboard takes 5 s.
+	d := &fakeDashboard{delay: 5 * time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var wg sync.WaitGroup
+		begun := time.Now()
+		wg.Go(func() {
+			f := do(t, b, time.Second, read("1", 0))[0]
+			if f == nil || f.Kind != fault.DeadlineExceeded || time.Since(begun) > 1100*time.Millisecond {
+				t.Errorf("the leader: %v after %v", f, time.Since(begun))
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if f := do(t, b, time.Minute, read("1", 0))[0]; f != nil {
+				t.Errorf("the follower: %v", f)
+			}
+		})
+		wg.Wait()
+		if d.count() != 1 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+func TestUrgentFollowerRaisesTheRead(t *testing.T) {
+	d := &fakeDashboard{}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		for i := range 48 {
+			go func() {
+				c := read("1", i)
+				c.Priority = ratelimit.Bulk
+				_, _ = b.Do(t.Context(), c)
+			}()
+		}
+		synctest.Wait()
+		go func() {
+			c := read("1", 48)
+			c.Priority = ratelimit.Bulk
+			_, _ = b.Do(t.Context(), c)
+		}()
+		synctest.Wait()
+		c := read("1", 48)
+		c.Priority, c.Caller = ratelimit.Critical, "urgent"
+		begun := time.Now()
+		a, err := b.Do(t.Context(), c)
+		if err != nil || time.Since(begun) > 200*time.Millisecond {
+			t.Errorf("%+v, %v after %v", a, err, time.Since(begun))
+		}
+		if err := pause(t.Context(), 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if d.count() != 49 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+func TestReuse(t *testing.T) {
+	d := &fakeDashboard{delay: 10 * time.Millisecond}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		ask := func(age time.Duration, change ...func(*Call)) string {
+			c := read("1", 0)
+			c.MaxAge = age
+			for _, f := range change {
+				f(c)
+			}
+			a, err := b.Do(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Cache
+		}
+		tick := func(d time.Duration) { _ = pause(t.Context(), d) }
+		check := func(what, got, want string) {
+			t.Helper()
+			if got != want {
+				t.Errorf("%s: %s, want %s", what, got, want)
+			}
+		}
+		check("first", ask(time.Minute), CacheMiss)
+		tick(10 * time.Second)
+		check("young enough", ask(time.Minute), CacheHit)
+		check("too old", ask(5*time.Second), CacheMiss)
+		check("wants a new one", ask(0), CacheMiss)
+		check("again young", ask(5*time.Second), CacheHit)
+		check("another credential", ask(time.Minute, func(c *Call) { c.Key = dashboard.NewKey("other") }), CacheMiss)
+		check("another query", ask(time.Minute, func(c *Call) { c.Query = "x=1" }), CacheMiss)
+
+		tick(time.Second)
+		if _, err := b.Do(t.Context(), write(apiv1.Verb_VERB_PUT, "2")); err != nil {
+			t.Fatal(err)
+		}
+		check("after a write elsewhere", ask(time.Minute), CacheHit)
+		if _, err := b.Do(t.Context(), write(apiv1.Verb_VERB_PUT, "1")); err != nil {
+			t.Fatal(err)
+		}
+		tick(time.Millisecond)
+		check("after a write", ask(time.Minute), CacheMiss)
+		check("and again", ask(time.Minute), CacheHit)
+	})
+}
+
+func TestReadDuringAWriteIsNotKept(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		c := read("1", 0)
+		c.MaxAge = time.Minute
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = b.Do(t.Context(), c) }) // began before the write
+		_ = pause(t.Context(), 500*time.Millisecond)
+		wg.Go(func() { _, _ = b.Do(t.Context(), write(apiv1.Verb_VERB_PUT, "1")) })
+		wg.Wait()
+		a, err := b.Do(t.Context(), c)
+		if err != nil || a.Cache != CacheMiss {
+			t.Errorf("%+v, %v: an answer from before the write", a, err)
+		}
+	})
+}
+
+func TestReadAfterAWriteJoinsNoEarlierOne(t *testing.T) {
+	d := &fakeDashboard{}
+	d.answer = func(r *dashboard.Request) *dashboard.Answer { return ok("{}") }
+	d.delay = time.Second
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = b.Do(t.Context(), write(apiv1.Verb_VERB_PUT, "1")) })
+		_ = pause(t.Context(), 900*time.Millisecond)
+		wg.Go(func() { _, _ = b.Do(t.Context(), read("1", 0)) })
+		_ = pause(t.Context(), 200*time.Millisecond) // the write is done, the read is not
+		a, err := b.Do(t.Context(), read("1", 0))
+		if err != nil || a.Cache != CacheMiss {
+			t.Errorf("%+v, %v", a, err)
+		}
+		wg.Wait()
+	})
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newCache(100_000)
+	now := time.Now()
+	c.find(now, readKey{}, time.Minute)
+	for i := range 1000 {
+		c.put(now, now, readKey{path: fmt.Sprint(i)}, &Answer{Body: make([]byte, 1000), Organization: fmt.Sprint(i % 7)})
+		if c.bytes > 100_000 {
+			t.Fatalf("%d bytes", c.bytes)
+		}
+	}
+	if c.find(now, readKey{path: "999"}, time.Minute) == nil || c.find(now, readKey{path: "1"}, time.Minute) != nil {
+		t.Error("not the latest are kept")
+	}
+	c.put(now, now, readKey{path: "large"}, &Answer{Body: make([]byte, 50_000)})
+	if c.find(now, readKey{path: "large"}, time.Minute) != nil {
+		t.Error("one answer takes half of the cache")
+	}
+	c.writing("")
+	if c.bytes != 0 || len(c.entries) != 0 || c.used.Len() != 0 {
+		t.Errorf("%d bytes, %d entries after a write of no known owner", c.bytes, len(c.entries))
+	}
+}
+
+// TestLifeOfNoTime: a flight whose deadline is over when it begins ends like any.
+func TestLifeOfNoTime(t *testing.T) {
+	t.Parallel()
+	for range 1000 {
+		l := newLife(t.Context(), time.Now())
+		<-l.Done()
+		if l.Err() != context.DeadlineExceeded || l.extend(time.Now().Add(time.Hour)) {
+			t.Fatalf("%v, and it goes on", l.Err())
+		}
+		l.end(nil)
+	}
+}

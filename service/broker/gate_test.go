@@ -1,0 +1,176 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+func batch(organization string) *Call {
+	c := write(apiv1.Verb_VERB_POST, organization)
+	c.Operation.Id, c.Path = createBatch, "/organizations/"+organization+"/actionBatches"
+	return c
+}
+
+// crowdOf wraps an answer so that the most requests under way at once are counted.
+type crowdOf struct {
+	mu          sync.Mutex
+	inside, top int
+}
+
+func (c *crowdOf) delay(d *fakeDashboard, each time.Duration, answer string, t *testing.T) {
+	d.answer = func(*dashboard.Request) *dashboard.Answer {
+		c.mu.Lock()
+		c.inside++
+		c.top = max(c.top, c.inside)
+		c.mu.Unlock()
+		_ = pause(t.Context(), each)
+		c.mu.Lock()
+		c.inside--
+		c.mu.Unlock()
+		return ok(answer)
+	}
+}
+
+func TestFiveBatchesAtATime(t *testing.T) {
+	d := &fakeDashboard{}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var crowd crowdOf
+		crowd.delay(d, 3*time.Second, "{}", t)
+		var calls []*Call
+		for range 12 {
+			calls = append(calls, batch("1"))
+		}
+		calls = append(calls, batch("2"))
+		begun := time.Now()
+		for _, f := range do(t, b, time.Minute, calls...) {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if took := time.Since(begun); took < 9*time.Second || took > 10*time.Second {
+			t.Errorf("12 batches of 3 s, five at a time, took %v", took)
+		}
+		if crowd.top != 6 { // five of one organization, one of the other
+			t.Errorf("%d under way at once", crowd.top)
+		}
+		if len(b.gates.m) != 0 {
+			t.Errorf("%d gates are left", len(b.gates.m))
+		}
+	})
+}
+
+func TestUnfinishedBatchesCount(t *testing.T) {
+	n := 0
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+		n++
+		return ok(fmt.Sprintf(`{"id":"%d","confirmed":true,"synchronous":false,"status":{"completed":false,"failed":false}}`, n))
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		for range 5 {
+			if _, err := b.Do(t.Context(), batch("1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begun := time.Now()
+		done := make(chan error)
+		go func() { _, err := b.Do(t.Context(), batch("1")); done <- err }()
+		synctest.Wait()
+		if n != 5 {
+			t.Fatalf("%d were sent while five are not finished", n)
+		}
+		// One of them is seen to be done.
+		b.gates.batch(time.Now(), "1", []byte(`[{"id":"3","confirmed":true,"status":{"completed":true}}]`))
+		if err := <-done; err != nil || time.Since(begun) != 0 {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+		if _, err := b.Do(t.Context(), batch("1")); err != nil || time.Since(begun) != unfinishedMemory {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+func TestTooManyBatchesHoldsTheNext(t *testing.T) {
+	n := 0
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
+		if n++; n == 1 {
+			return status(400, "Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches.")
+		}
+		return ok("{}")
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		begun := time.Now()
+		out := make(chan time.Duration, 2)
+		for range 2 {
+			go func() {
+				if _, err := b.Do(t.Context(), batch("1")); err != nil {
+					t.Error(err)
+				}
+				out <- time.Since(begun)
+			}()
+			synctest.Wait()
+		}
+		first, second := <-out, <-out
+		if first < 2*time.Second || second < 15*time.Second {
+			t.Errorf("done after %v and %v: one was refused at once, the other came after it", first, second)
+		}
+		if s := b.Budget("1"); s.Rate != 10 {
+			t.Errorf("the organization's rate is %v", s.Rate)
+		}
+	})
+}
+
+func TestNetworksAreDeletedOneAtATime(t *testing.T) {
+	d := &fakeDashboard{}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var crowd crowdOf
+		crowd.delay(d, time.Second, "", t)
+		var facts []fact
+		var calls []*Call
+		for i := range 4 {
+			id := fmt.Sprint("N_", i)
+			facts = append(facts, fact{network: id, organization: "1"})
+			c := network(id, 0)
+			c.Operation, c.Path = operation(deleteNetwork, apiv1.Verb_VERB_DELETE, apiv1.Scope_SCOPE_NETWORK), "/networks/"+id
+			calls = append(calls, c)
+		}
+		b.owners.learn(time.Now(), facts)
+		begun := time.Now()
+		// Three make it or are on their way; the last still waits when its time is over.
+		late := 0
+		for _, f := range do(t, b, 2900*time.Millisecond, calls...) {
+			if f != nil {
+				late++
+			}
+		}
+		if took := time.Since(begun); crowd.top != 1 || late != 1 || took != 3*time.Second {
+			t.Errorf("%d at once, %d late, %v", crowd.top, late, took)
+		}
+	})
+}
+
+func TestDrainEmptiesGates(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		out := make(chan []*fault.Error)
+		calls := []*Call{batch("1"), batch("1"), batch("1"), batch("1"), batch("1"), batch("1")}
+		go func() { out <- do(t, b, time.Minute, calls...) }()
+		synctest.Wait()
+		b.Drain()
+		refused := 0
+		for _, f := range <-out {
+			if f != nil && f.Kind == fault.Draining {
+				refused++
+			}
+		}
+		if refused != 1 {
+			t.Errorf("%d of 6 refused, want the one that waited", refused)
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"sync"
+	"time"
+)
+
+// hosts remembers which shard answers for an organization, as redirects have
+// taught, so that the next attempt goes there at once. Only a shard that has
+// answered well after a redirect is remembered, and one that fails is forgotten.
+type hosts struct {
+	age time.Duration
+	mu  sync.Mutex
+	m   generations[string, shard]
+}
+
+type shard struct {
+	host string // scheme://host
+	at   time.Time
+}
+
+// find gives the shard of an organization; empty for the configured base.
+func (h *hosts) find(now time.Time, organization string) string {
+	if organization == "" {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.m.len() == 0 {
+		return ""
+	}
+	s, ok := h.m.get(organization)
+	if !ok {
+		return ""
+	}
+	if now.Sub(s.at) > h.age {
+		h.m.drop(organization)
+		return ""
+	}
+	return s.host
+}
+
+// learn remembers that host answered for an organization after a redirect.
+func (h *hosts) learn(now time.Time, organization, host string) {
+	if organization == "" || host == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.m.put(organization, shard{host, now})
+}
+
+// forget drops a shard that did not answer well.
+func (h *hosts) forget(organization string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.m.drop(organization)
+}

@@ -1,0 +1,226 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+const (
+	// mostFailures is how many attempts of one call may fail before it gives up.
+	// With one attempt in five failing, five leave 3 calls in 10,000.
+	mostFailures = 5
+	// mostAttempts bounds all attempts of one call: those that a 429 or a crowded
+	// Dashboard sent back do not count as failures, but do not go on for ever.
+	mostAttempts = 20
+)
+
+// A history is what has become of a call's attempts so far.
+type history struct {
+	number int // of attempts
+	failed int // of those, as opposed to sent back unexecuted or redirected
+	hops   int // of those, redirects
+	// maybe: one of them may have been executed.
+	maybe bool
+	// before: one of them but the last may have been executed.
+	before bool
+}
+
+// add counts an attempt.
+func (h *history) add(operation string, a *dashboard.Answer) {
+	h.number++
+	h.before = h.maybe
+	h.maybe = h.maybe || a.MaybeExecuted
+	switch {
+	case a.Outcome == fault.Redirect:
+		h.hops++
+	case a.Outcome != fault.Limited && crowded(operation, a) == "":
+		h.failed++
+	}
+}
+
+// A judgement is all that the judge is told. It decides from nothing else.
+type judgement struct {
+	call    *Call
+	answer  *dashboard.Answer
+	history history // the answer's attempt counted
+	// hops is how many redirects one call follows.
+	hops          int
+	now, deadline time.Time // no deadline when zero
+	// usual is the operation's usual service time; 0 when none is known.
+	usual time.Duration
+	// permit: the retry budget has something left.
+	permit bool
+	random float64 // in [0, 1)
+}
+
+// An action is what becomes of a call after an attempt.
+type action uint8
+
+const (
+	// done: the answer is the call's.
+	done action = iota
+	// again: one more attempt, with a slot of its own.
+	again
+	// giveUp: the call fails with what the attempt brought.
+	giveUp
+)
+
+// String names the action as metrics do.
+func (a action) String() string {
+	switch a {
+	case done:
+		return "done"
+	case again:
+		return "again"
+	}
+	return "give up"
+}
+
+// A verdict is what the judge decided.
+type verdict struct {
+	action action
+	// reason completes the action: "again: rate limited".
+	reason string
+	// after is how long the call waits before it asks for its next slot. The time
+	// for which a lane is stopped is not in it.
+	after time.Duration
+	// stop is for how long a 429 stops the lane, whatever the action; 0 for none.
+	stop time.Duration
+	// own: the limit that was hit is the operation's own, not the organization's,
+	// as far as the answer tells.
+	own bool
+	// charged: the retry budget pays for the next attempt.
+	charged bool
+	// follow is where the next attempt goes instead; nil for where the last went.
+	follow *dashboard.Target
+	// gone: the resource that a DELETE asked to remove is not there any more, by
+	// the hand of an earlier attempt. The call is done with 204.
+	gone bool
+}
+
+// String is how the record shows a verdict.
+func (v verdict) String() string {
+	if v.reason == "" {
+		return v.action.String()
+	}
+	return v.action.String() + ": " + v.reason
+}
+
+// judge decides what becomes of a call after an attempt. It is pure.
+func judge(j judgement) verdict {
+	a := j.answer
+	switch {
+	case a.Outcome == fault.OK:
+		return verdict{}
+	case a.Outcome == fault.Left:
+		return verdict{action: giveUp, reason: "the caller left"}
+	case errors.Is(a.Err, dashboard.ErrUnusable):
+		return verdict{action: giveUp, reason: "the request cannot be sent"}
+	case a.Outcome == fault.Redirect:
+		return j.redirected()
+	case a.Outcome == fault.Limited:
+		stop := limitedWait(a.RetryAfter, j.random)
+		v := j.again(stop, "rate limited")
+		v.after, v.stop, v.own = 0, stop, ownLimit(j.call.Operation, a.Messages)
+		return v
+	}
+	if why := crowded(j.call.Operation.GetId(), a); why != "" {
+		return j.again(max(crowdedWait(j.history.number-j.history.failed, j.random), min(a.RetryAfter, crowdedMost)), crowdedReasons[why])
+	}
+	if j.history.before && a.Status == http.StatusNotFound && j.call.Operation.GetVerb() == apiv1.Verb_VERB_DELETE {
+		return verdict{gone: true, reason: "already deleted by an earlier attempt"}
+	}
+	if !transient(a) {
+		return verdict{action: giveUp, reason: a.Outcome.String()}
+	}
+	return j.failed()
+}
+
+// failed judges an attempt that brought no useful answer, but that another may.
+func (j judgement) failed() verdict {
+	a := j.answer
+	what := failures[a.Outcome]
+	if a.Status == http.StatusRequestTimeout {
+		what = failures[fault.Timeout]
+	}
+	switch {
+	case !repeatable(j.call) && a.MaybeExecuted:
+		return verdict{action: giveUp, reason: what + ", and the write may have been executed"}
+	case !j.deadline.IsZero() && !j.now.Before(j.deadline):
+		return verdict{action: giveUp, reason: what + ", deadline"}
+	case j.history.failed >= mostFailures:
+		return verdict{action: giveUp, reason: what + ", attempts"}
+	case !j.permit:
+		return verdict{action: giveUp, reason: what + ", retry budget"}
+	}
+	// A 503 may say when it makes sense to come back.
+	v := j.again(max(fullJitter(j.history.failed, j.random), min(a.RetryAfter, limitedMost)), what)
+	v.charged = v.action == again
+	return v
+}
+
+// again sends the call on its way once more after wait, if there are attempts
+// and time left for it.
+func (j judgement) again(wait time.Duration, reason string) verdict {
+	if j.history.number >= mostAttempts {
+		return verdict{action: giveUp, reason: reason + ", attempts"}
+	}
+	if !j.deadline.IsZero() && j.now.Add(wait+j.usual).After(j.deadline) {
+		return verdict{action: giveUp, reason: reason + ", deadline"}
+	}
+	return verdict{action: again, reason: reason, after: wait}
+}
+
+// redirected judges a redirect. It was not executed, so a write may follow one
+// that keeps the method; the others would turn it into a read.
+func (j judgement) redirected() verdict {
+	a := j.answer
+	keeps := a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect
+	follows := keeps || a.Status == http.StatusMovedPermanently || a.Status == http.StatusFound || a.Status == http.StatusSeeOther
+	switch {
+	case !follows:
+		return verdict{action: giveUp, reason: "a redirect that names no other place"}
+	case !keeps && !j.call.read():
+		return verdict{action: giveUp, reason: "redirect refused: it would turn the write into a read"}
+	case a.Location == nil:
+		return verdict{action: giveUp, reason: "redirect refused: it " + a.Refusal}
+	case j.history.hops > j.hops:
+		return verdict{action: giveUp, reason: "redirect refused: too many in a row"}
+	}
+	v := j.again(0, "redirect")
+	v.follow = a.Location
+	return v
+}
+
+// failures says what an attempt met, by its outcome.
+var failures = map[fault.Outcome]string{
+	fault.ServerError: "server error", fault.GatewayError: "gateway error", fault.NotSent: "no connection",
+	fault.Reset: "connection broken", fault.Timeout: "no answer in time", fault.Garbled: "unreadable answer",
+}
+
+// transient tells whether another attempt may end otherwise.
+func transient(a *dashboard.Answer) bool {
+	switch a.Outcome {
+	case fault.ServerError:
+		return a.Status != http.StatusNotImplemented
+	case fault.Garbled:
+		return !errors.Is(a.Err, dashboard.ErrTooLarge)
+	case fault.GatewayError, fault.NotSent, fault.Reset, fault.Timeout:
+		return true
+	}
+	return a.Status == http.StatusRequestTimeout
+}
+
+// repeatable tells whether executing the call twice does no harm.
+func repeatable(c *Call) bool {
+	switch c.Operation.GetRetryClass() {
+	case apiv1.RetryClass_RETRY_CLASS_READ, apiv1.RetryClass_RETRY_CLASS_IDEMPOTENT:
+		return true
+	}
+	return c.RetryWrites
+}

@@ -1,0 +1,205 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// teaching are the operations whose answers name owners, and the only ones that
+// are read for it. The value tells what an object's own id is: a network's, or
+// nothing of interest.
+var teaching = map[string]bool{
+	"getNetwork": true, "updateNetwork": true, "bindNetwork": true, "unbindNetwork": true, "splitNetwork": true,
+	"getOrganizationNetworks": true, "createOrganizationNetwork": true, "combineOrganizationNetworks": true,
+	// A template's id stands where a network's does.
+	"getOrganizationConfigTemplates": true, "getOrganizationConfigTemplate": true, "createOrganizationConfigTemplate": true,
+	"getDevice": false, "updateDevice": false, "getNetworkDevices": false,
+	"getOrganizationDevices": false, "getOrganizationDevicesStatuses": false, "getOrganizationDevicesAvailabilities": false,
+	"getOrganizationInventoryDevices": false, "getOrganizationInventoryDevice": false,
+}
+
+// unsettling are the operations after which an owner may be another one. What
+// their path and their body name is forgotten.
+var unsettling = map[string]bool{
+	"createNetworkMove": true, "deleteNetwork": true, "combineOrganizationNetworks": true, "splitNetwork": true,
+	"claimNetworkDevices": true, "vmxNetworkDevicesClaim": true, "removeNetworkDevices": true,
+	"claimIntoOrganization": true, "claimIntoOrganizationInventory": true, "releaseFromOrganizationInventory": true,
+	"createOrganizationInventoryDevicesSwapsBulk": true,
+}
+
+// A reading is what a teaching operation's answer has said so far.
+type reading struct {
+	ids                 bool // an object's own id may be a network's
+	organization, named string
+	facts               []fact
+}
+
+// factsOf reads what a teaching operation's answer says about owners.
+// Organization is the one that the call was made for; empty when not known.
+func factsOf(operation string, body []byte, organization string) []fact {
+	ids, ok := teaching[operation]
+	if !ok {
+		return nil
+	}
+	r := reading{ids: ids, organization: organization, named: strings.Clone(organization)} // rows mostly name one, and share its text
+	r.walk(body)
+	return r.facts
+}
+
+// object takes what one object says.
+func (r *reading) object(o *object) {
+	f := fact{serial: string(o.serial), network: string(o.network)}
+	if len(o.organization) > 0 {
+		if string(o.organization) != r.named {
+			r.named = string(o.organization)
+		}
+		f.organization = r.named
+	}
+	if r.ids && f.serial == "" && o.networkLike {
+		f.network = string(o.id)
+	}
+	if f.organization == "" {
+		f.organization = r.organization
+	}
+	if f.serial != "" || f.network != "" && f.organization != "" {
+		r.facts = append(r.facts, f)
+	}
+}
+
+// An object is what the walk keeps of a JSON object: the values of a few of its
+// own keys.
+type object struct {
+	id, serial, network, organization []byte
+	// networkLike tells that it has productTypes or organizationId, as networks
+	// and templates do and the objects inside them do not.
+	networkLike bool
+	key         []byte // under which it stands in the object around it
+}
+
+// walkDepth is how many objects deep the walk looks; what is deeper is passed over.
+const walkDepth = 8
+
+// walk takes every object of a document, inner ones first. It reads
+// only as much of JSON as it has to: what is not JSON gives nothing, or nonsense
+// that is no worse than a wrong answer. It keeps no memory but a small stack.
+func (r *reading) walk(doc []byte) {
+	var (
+		stack [walkDepth]object
+		depth int
+		key   []byte
+	)
+	for i := 0; i < len(doc); {
+		switch doc[i] {
+		case '{':
+			if depth < walkDepth {
+				stack[depth] = object{key: key}
+			}
+			depth++
+			key = nil
+			i++
+		case '}':
+			if depth--; depth < 0 {
+				return
+			}
+			i++
+			if depth >= walkDepth {
+				continue
+			}
+			o := &stack[depth]
+			if depth > 0 {
+				switch string(o.key) {
+				case "network":
+					stack[depth-1].network = o.id
+				case "organization":
+					stack[depth-1].organization = o.id
+				}
+			}
+			r.object(o)
+		case ',':
+			key = nil
+			i++
+		case '"':
+			text, next := quoted(doc, i)
+			if next < 0 {
+				return
+			}
+			i = space(doc, next)
+			if i < len(doc) && doc[i] == ':' {
+				key = text
+				i++
+				if depth > 0 && depth <= walkDepth && (string(key) == "productTypes" || string(key) == "organizationId") {
+					stack[depth-1].networkLike = true
+				}
+				continue
+			}
+			if depth == 0 || depth > walkDepth || len(text) == 0 || len(text) > 64 {
+				continue
+			}
+			switch o := &stack[depth-1]; string(key) {
+			case "id":
+				o.id = text
+			case "serial":
+				o.serial = text
+			case "networkId":
+				o.network = text
+			case "organizationId":
+				o.organization = text
+			}
+		default:
+			i++
+		}
+	}
+}
+
+// quoted gives the text of the string that starts at i, escapes left as they
+// are, and the index after it; -1 when it does not end.
+func quoted(doc []byte, i int) ([]byte, int) {
+	for j := i + 1; ; {
+		k := bytes.IndexByte(doc[j:], '"')
+		if k < 0 {
+			return nil, -1
+		}
+		j += k
+		slashes := 0
+		for doc[j-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return doc[i+1 : j], j + 1
+		}
+		j++
+	}
+}
+
+func space(doc []byte, i int) int {
+	for i < len(doc) && (doc[i] == ' ' || doc[i] == '\n' || doc[i] == '\t' || doc[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// namedIn lists the ids that an unsettling call names: of its path, and of the
+// serial, serials, networkId and networkIds of its body.
+func namedIn(id string, body []byte) []string {
+	ids := []string{id}
+	var b struct {
+		Serial     string
+		Serials    []string
+		NetworkID  string `json:"networkId"`
+		NetworkIDs []string
+		Networks   []struct{ ID string }
+		Devices    []struct{ Serial string }
+	}
+	if len(body) == 0 || json.Unmarshal(body, &b) != nil {
+		return ids
+	}
+	ids = append(append(append(ids, b.Serial, b.NetworkID), b.Serials...), b.NetworkIDs...)
+	for _, n := range b.Networks {
+		ids = append(ids, n.ID)
+	}
+	for _, d := range b.Devices {
+		ids = append(ids, d.Serial)
+	}
+	return ids
+}

@@ -1,0 +1,401 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// world answers look-ups: network N_x belongs to the organization that the map
+// names, device Q-x stands in network N_x.
+func world(organizations map[string]string) func(*dashboard.Request) *dashboard.Answer {
+	return func(r *dashboard.Request) *dashboard.Answer {
+		part := strings.Split(strings.TrimPrefix(r.Path, "/"), "/")
+		if len(part) != 2 {
+			return ok("[]")
+		}
+		switch {
+		case part[0] == "networks" && organizations[part[1]] != "":
+			return ok(fmt.Sprintf(`{"id":%q,"organizationId":%q,"productTypes":["switch"]}`, part[1], organizations[part[1]]))
+		case part[0] == "devices" && strings.HasPrefix(part[1], "Q-"):
+			return ok(fmt.Sprintf(`{"serial":%q,"networkId":"N_%s"}`, part[1], part[1][2:]))
+		case part[0] == "devices" && strings.HasPrefix(part[1], "X-"):
+			return ok(fmt.Sprintf(`{"serial":%q,"networkId":null}`, part[1]))
+		}
+		return status(404)
+	}
+}
+
+func TestOwnerIsLookedUpOnceForAll(t *testing.T) {
+	d := &fakeDashboard{delay: 100 * time.Millisecond, answer: world(map[string]string{"N_1": "1"})}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var calls []*Call
+		for i := range 5 {
+			calls = append(calls, network("N_1", i), device("Q-1", i))
+		}
+		for _, f := range do(t, b, 20*time.Second, calls...) {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if n := d.count("/networks/N_1"); n != 1 {
+			t.Errorf("the network was looked up %d times", n)
+		}
+		if n := d.count("/devices/Q-1"); n != 1 {
+			t.Errorf("the device was looked up %d times", n)
+		}
+		// Look-ups and calls, all of them, are in the organization's account.
+		if s := b.Budget("1"); s.Attempts != 10 {
+			t.Errorf("%d attempts in the organization's lane", s.Attempts)
+		}
+		bucketCheck(t, d.times, 10, 9)
+	})
+}
+
+func TestLookUpsPay(t *testing.T) {
+	// Twenty networks of one organization, unknown: their look-ups go at the
+	// cautious rate, and the organization pays for them afterwards.
+	owners := make(map[string]string)
+	for i := range 20 {
+		owners[fmt.Sprint("N_", i)] = "1"
+	}
+	d := &fakeDashboard{answer: world(owners)}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var calls []*Call
+		for i := range 20 {
+			calls = append(calls, network(fmt.Sprint("N_", i), 0))
+			calls[i].Priority = 2
+		}
+		begun := time.Now()
+		for _, f := range do(t, b, time.Minute, calls...) {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if took := time.Since(begun); took < 19*time.Second {
+			t.Errorf("20 look-ups at 1 a second took %v", took)
+		}
+		bucketCheck(t, d.times, 10, 8)
+	})
+}
+
+func TestManyLookUpsBecomeOneList(t *testing.T) {
+	owners := make(map[string]string)
+	var rows []string
+	for i := range 50 {
+		id := fmt.Sprint("N_", i)
+		owners[id] = "1"
+		rows = append(rows, fmt.Sprintf(`{"id":%q,"organizationId":"1","productTypes":[]}`, id))
+	}
+	one := world(owners)
+	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Answer {
+		if r.Path == "/organizations/1/networks" {
+			return ok("[" + strings.Join(rows, ",") + "]")
+		}
+		return one(r)
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var calls []*Call
+		for i := range 50 {
+			calls = append(calls, network(fmt.Sprint("N_", i), 0))
+			calls[i].Priority = 2
+		}
+		begun := time.Now()
+		for _, f := range do(t, b, time.Minute, calls...) {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("50 calls on 50 unknown networks took %v", took)
+		}
+		if n := d.count("/organizations/1/networks"); n != 1 {
+			t.Errorf("listed %d times", n)
+		}
+		bucketCheck(t, d.times, 10, 8)
+	}, func(c *Config) { c.HydrateAfter = 3 })
+}
+
+func TestManyUnknownDevices(t *testing.T) {
+	// Twenty devices in twenty networks, all unknown, called at once at normal
+	// priority: a few look-ups, then one list, and nobody is refused.
+	owners := make(map[string]string)
+	var rows []string
+	var calls []*Call
+	for i := range 20 {
+		owners[fmt.Sprint("N_", i)] = "1"
+		rows = append(rows, fmt.Sprintf(`{"serial":"Q-%d","networkId":"N_%d"}`, i, i))
+		calls = append(calls, device(fmt.Sprint("Q-", i), 0))
+	}
+	one := world(owners)
+	d := &fakeDashboard{delay: 50 * time.Millisecond, answer: func(r *dashboard.Request) *dashboard.Answer {
+		if r.Path == "/organizations/1/inventory/devices" {
+			return ok("[" + strings.Join(rows, ",") + "]")
+		}
+		return one(r)
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		begun := time.Now()
+		for _, f := range do(t, b, time.Minute, calls...) {
+			if f != nil {
+				t.Error(f)
+			}
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if n := d.count("/organizations/1/inventory/devices"); n != 1 {
+			t.Errorf("listed %d times", n)
+		}
+		bucketCheck(t, d.times, 10, 9)
+	}, func(c *Config) { c.HydrateAfter = 3 })
+}
+
+// TestLookUpAsksForTheIDAlone: an id that is no id leads to no other operation.
+func TestLookUpAsksForTheIDAlone(t *testing.T) {
+	d := &fakeDashboard{answer: world(nil)}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		c := network("N_1/clients?x", 0)
+		c.Path = "/networks/N_1%2Fclients%3Fx/clients"
+		do(t, b, time.Minute, c)
+		if d.count("/networks/N_1%2Fclients%3Fx") != 1 || d.count() != 2 {
+			t.Errorf("asked for %+v", d.requests)
+		}
+	})
+}
+
+// TestOneKeyOfSeveralIsRejected: it hides only the organizations that it serves.
+func TestOneKeyOfSeveralIsRejected(t *testing.T) {
+	bad := dashboard.NewKey("ffffffffffffffffffffffffffffffffffffffff")
+	owners := world(map[string]string{"N_1": "1"})
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+		if r.Key.ID() == bad.ID() {
+			return status(401)
+		}
+		return owners(r)
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		settled := func(id string, keys ...dashboard.Key) *Call {
+			c := network(id, 0)
+			c.Candidates = func() []dashboard.Key { return keys }
+			c.Settle = func(string) (dashboard.Key, error) { return testKey, nil }
+			return c
+		}
+		if f := do(t, b, time.Minute, settled("N_1", bad, testKey))[0]; f != nil {
+			t.Errorf("a network of the good key: %v", f)
+		}
+		if f := do(t, b, time.Minute, settled("N_2", bad, testKey))[0]; f == nil || f.Kind != fault.KeyRejected {
+			t.Errorf("a network that may be of the bad key's: %v", f)
+		}
+	})
+}
+
+func TestUnknownOwners(t *testing.T) {
+	d := &fakeDashboard{answer: world(nil)}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		// The network is not to be had, but calls on it may be: as with templates.
+		for i := range 3 {
+			if _, err := b.Do(t.Context(), network("T_1", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := d.count("/networks/T_1"); n != 1 {
+			t.Errorf("asked %d times for what is not there", n)
+		}
+		// A device that is in no network.
+		if _, err := b.Do(t.Context(), device("X-1", 0)); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.count("/devices/X-1"); n != 1 || d.count() != 6 {
+			t.Errorf("%d look-ups of the device, %d requests in all", n, d.count())
+		}
+		bucketCheck(t, d.times, 1, 1)
+		// After a while it is asked again.
+		if err := pause(t.Context(), 31*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Do(t.Context(), network("T_1", 9)); err != nil {
+			t.Fatal(err)
+		}
+		if n := d.count("/networks/T_1"); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+func TestFailedLookUpFailsTheCall(t *testing.T) {
+	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer { return status(401) }}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		f := do(t, b, 20*time.Second, network("N_1", 0))[0]
+		if f == nil || f.Kind != fault.KeyRejected || f.Operation != "getNetworkClients" || d.count() != 1 {
+			t.Errorf("%+v after %d requests", f, d.count())
+		}
+	})
+}
+
+func TestWaiterWhoLeavesDoesNotEndTheLookUp(t *testing.T) {
+	d := &fakeDashboard{delay: 2 * time.Second, answer: world(map[string]string{"N_1": "1"})}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := b.Do(ctx, network("N_1", 0)); fault.As(err).Kind != fault.Cancelled {
+				t.Errorf("the one who left: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := b.Do(t.Context(), network("N_1", 1)); err != nil {
+				t.Errorf("the one who stayed: %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if n := d.count("/networks/N_1"); n != 1 {
+			t.Errorf("looked up %d times", n)
+		}
+	})
+}
+
+func TestHintIsBelievedUntilContradicted(t *testing.T) {
+	d := &fakeDashboard{answer: world(map[string]string{"N_1": "1"})}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		hinted := func(n int) *Call {
+			c := network("N_1", n)
+			c.Organization = "2"
+			return c
+		}
+		a, err := b.Do(t.Context(), hinted(0))
+		if err != nil || a.Organization != "2" || d.count() != 1 {
+			t.Fatalf("%+v, %v, %d requests", a, err, d.count())
+		}
+		c := network("N_1", 0)
+		c.Operation, c.Path, c.Query, c.Organization = askNetwork, "/networks/N_1", "", "2"
+		if a, err = b.Do(t.Context(), c); err != nil || a.Organization != "1" {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if a, err = b.Do(t.Context(), hinted(1)); err != nil || a.Organization != "1" {
+			t.Fatalf("after the contradiction: %+v, %v", a, err)
+		}
+	})
+}
+
+func TestMovesAndGonesAreNoticed(t *testing.T) {
+	owner := map[string]string{"N_1": "1"}
+	answer := world(owner)
+	d := &fakeDashboard{answer: func(r *dashboard.Request) *dashboard.Answer {
+		if r.Path == "/networks/N_1/clients" && r.Query == "n=404" {
+			return status(404)
+		}
+		return answer(r)
+	}}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		ask := func(n int) string {
+			a, err := b.Do(t.Context(), network("N_1", n))
+			if err != nil {
+				return fault.As(err).Kind.String()
+			}
+			return a.Organization
+		}
+		if got := ask(0); got != "1" {
+			t.Fatal(got)
+		}
+		move := write(apiv1.Verb_VERB_POST, "1")
+		move.Operation.Id, move.Path, move.Body = "createNetworkMove", "/organizations/1/networks/moves", []byte(`{"networkIds":["N_1"]}`)
+		owner["N_1"] = "2"
+		if _, err := b.Do(t.Context(), move); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(1); got != "2" {
+			t.Errorf("after the move: %s", got)
+		}
+		owner["N_1"] = "3"
+		if got := ask(404); got != "not found" {
+			t.Fatal(got)
+		}
+		if got := ask(2); got != "2" {
+			t.Errorf("a 404 a moment after the look-up: %s", got)
+		}
+		if err := pause(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(404); got != "not found" {
+			t.Fatal(got)
+		}
+		if got := ask(3); got != "3" {
+			t.Errorf("after a 404: %s", got)
+		}
+	})
+}
+
+func TestFactsOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		operation, body, organization string
+		want                          []fact
+	}{
+		{"getNetwork", `{"id":"N_1","organizationId":"7","tags":["a\"id\":\"N_9\""],"productTypes":[]}`, "", []fact{{network: "N_1", organization: "7"}}},
+		{"getOrganizationNetworks", `[{"id": "N_1", "productTypes": ["x"]},{"id":"N_2","organizationId":"8"}]`, "7",
+			[]fact{{network: "N_1", organization: "7"}, {network: "N_2", organization: "8"}}},
+		{"combineOrganizationNetworks", `{"resultingNetwork":{"id":"N_3","organizationId":"7"}}`, "7", []fact{{network: "N_3", organization: "7"}}},
+		{"getDevice", `{"serial":"Q1","networkId":"N_1","details":[{"name":"Catalyst serial","value":"x"}]}`, "", []fact{{serial: "Q1", network: "N_1"}}},
+		{"getDevice", `{"serial":"Q1","networkId":null}`, "", []fact{{serial: "Q1"}}},
+		{"getOrganizationDevicesAvailabilities", `[{"serial":"Q1","network":{"id":"N_1"}}]`, "7", []fact{{serial: "Q1", network: "N_1", organization: "7"}}},
+		{"getOrganizationInventoryDevices", `{"items":[{"serial":"Q1"},{"serial":"Q2","networkId":"N_1"}],"meta":{}}`, "7",
+			[]fact{{serial: "Q1", organization: "7"}, {serial: "Q2", network: "N_1", organization: "7"}}},
+		{"getNetworkClients", `[{"id":"k1","networkId":"N_1"}]`, "7", nil},
+		{"getNetwork", `{"id":"N_1`, "", nil},
+		{"getNetwork", `}}}`, "", nil},
+		{"getNetwork", ``, "", nil},
+	} {
+		if got := factsOf(c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s %s: %+v, want %+v", c.operation, c.body, got, c.want)
+		}
+	}
+}
+
+func FuzzFactsOf(f *testing.F) {
+	f.Add([]byte(`{"id":"N_1","organizationId":"7"}`))
+	f.Add([]byte(`[{"serial":"Q1","network":{"id":"N_1"}},{"a":[[{}]]}]`))
+	f.Add([]byte(`{"\\":"\"`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if n := len(factsOf("getOrganizationNetworks", body, "1")); n > len(body) {
+			t.Errorf("%d facts in %d bytes", n, len(body))
+		}
+		factsOf("getDevice", body, "")
+	})
+}
+
+func TestGenerations(t *testing.T) {
+	t.Parallel()
+	g := generations[int, int]{limit: 100}
+	for i := range 1000 {
+		g.put(i, i)
+		g.get(0) // in use: never forgotten
+		if g.len() > 200 {
+			t.Fatalf("%d entries", g.len())
+		}
+	}
+	if _, ok := g.get(0); !ok {
+		t.Error("what is in use was forgotten")
+	}
+	for i := 901; i < 1000; i++ {
+		if _, ok := g.get(i); !ok {
+			t.Errorf("%d is among the last 100 and was forgotten", i)
+		}
+	}
+	g.drop(0)
+	if _, ok := g.get(0); ok {
+		t.Error("dropped and still there")
+	}
+}

@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// listing is an operation that lists organizations, or what one of them owns. It
+// is asked for the largest pages that its documentation allows within reason.
+func listing(id, path string, scope apiv1.Scope) *apiv1.Operation {
+	return &apiv1.Operation{
+		Id: id, Path: path, Verb: apiv1.Verb_VERB_GET,
+		Scope: scope, RetryClass: apiv1.RetryClass_RETRY_CLASS_READ,
+	}
+}
+
+// preloader is who the budget's record names for calls that nobody made.
+const preloader = "(preload)"
+
+// EveryOrganization stands for all that a key sees.
+const EveryOrganization = "*"
+
+// Preload learns the networks, templates and devices of organizations, page by
+// page, at bulk priority and under their budgets, so that no call has to wait
+// for a look-up. EveryOrganization among them is every organization that the key sees. It
+// returns the first fault, having tried every organization.
+func (b *Broker) Preload(ctx context.Context, key dashboard.Key, organizations ...string) error {
+	var first *fault.Error
+	if slices.Contains(organizations, EveryOrganization) {
+		organizations, first = b.organizations(ctx, key)
+	}
+	for _, o := range organizations {
+		for _, kind := range [...]string{"network", "device"} {
+			if f := b.preload(ctx, key, o, kind); f != nil && first == nil {
+				first = f
+			}
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first
+}
+
+// organizations lists the organizations that a key sees: with a fault, those of
+// the pages before it.
+func (b *Broker) organizations(ctx context.Context, key dashboard.Key) (ids []string, f *fault.Error) {
+	op := listing("getOrganizations", "/organizations", apiv1.Scope_SCOPE_NONE)
+	f = b.list(ctx, &Call{Operation: op, Path: op.GetPath(), Query: "perPage=9000", Key: key}, func(a *Answer) {
+		var page []struct{ ID string }
+		if json.Unmarshal(a.Body, &page) == nil {
+			for _, o := range page {
+				ids = append(ids, o.ID)
+			}
+		}
+	})
+	return ids, f
+}
+
+// preload lists the networks and templates, or the devices, of an organization.
+func (b *Broker) preload(ctx context.Context, key dashboard.Key, organization, kind string) *fault.Error {
+	list := func(id, below, query string) *fault.Error {
+		op := listing(id, "/organizations/{organizationId}"+below, apiv1.Scope_SCOPE_ORGANIZATION)
+		return b.list(ctx, &Call{
+			Operation: op, ID: organization, Path: "/organizations/" + url.PathEscape(organization) + below, Query: query, Key: key,
+		}, func(*Answer) {})
+	}
+	if kind == "device" {
+		return list("getOrganizationInventoryDevices", "/inventory/devices", "perPage=1000")
+	}
+	if f := list("getOrganizationNetworks", "/networks", "perPage=5000"); f != nil {
+		return f
+	}
+	return list("getOrganizationConfigTemplates", "/configTemplates", "")
+}
+
+// mostPages bounds a list: a million rows.
+const mostPages = 1000
+
+// list reads every page of the list that begins with a call. What the pages say of
+// owners is learned on the way.
+func (b *Broker) list(ctx context.Context, c *Call, each func(*Answer)) *fault.Error {
+	c.Caller, c.Priority = preloader, ratelimit.Bulk
+	for range mostPages {
+		ctx, cancel := context.WithTimeout(ctx, b.config.Deadline)
+		a, f := b.share(ctx, c)
+		cancel()
+		if f != nil {
+			return f
+		}
+		each(a)
+		if a.Next == nil || a.Next.Path == c.Path && a.Next.Query == c.Query {
+			return nil // some operations name the last page as the one after it
+		}
+		next := *c
+		next.Path, next.Query = a.Next.Path, a.Next.Query
+		c = &next
+	}
+	return nil
+}
+
+// hydration counts look-ups by organization. Where they become many, it is
+// cheaper to list everything once: a page of a list names a thousand.
+type hydration struct {
+	mu sync.Mutex
+	m  generations[hydrationKey, *thirst]
+}
+
+type hydrationKey struct{ organization, kind string }
+
+// A thirst is how often an organization had to be looked up lately.
+type thirst struct {
+	ids    map[string]struct{} // that were looked up, until there are enough
+	since  time.Time
+	listed time.Time // when everything was last listed
+}
+
+// thirstMemory is the time within which look-ups add up, and listed is how often
+// an organization is listed at the most.
+const (
+	thirstMemory = 10 * time.Minute
+	listedOnce   = time.Hour
+)
+
+// found counts a look-up that brought an owner.
+func (h *hydration) found(b *Broker, c *Call, kind, organization string) {
+	most := b.config.HydrateAfter
+	if most < 0 || c.OwnKey { // what a caller's own key may see is not for all
+		return
+	}
+	now := time.Now()
+	key := hydrationKey{organization, kind}
+	h.mu.Lock()
+	t, ok := h.m.get(key)
+	if !ok {
+		t = &thirst{since: now}
+		h.m.put(key, t)
+	}
+	if now.Sub(t.since) > thirstMemory {
+		t.since, t.ids = now, nil
+	}
+	if t.ids == nil {
+		t.ids = make(map[string]struct{})
+	}
+	if len(t.ids) < most {
+		t.ids[c.ID] = struct{}{}
+	}
+	enough := len(t.ids) >= most && (t.listed.IsZero() || now.Sub(t.listed) > listedOnce)
+	if enough {
+		t.listed = now
+	}
+	h.mu.Unlock()
+	if enough && !b.house.draining.Load() {
+		credential := c.Key
+		b.house.spawn(func() { _ = b.preload(b.house.ctx, credential, organization, kind) })
+	}
+}

@@ -1,0 +1,243 @@
+package broker
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+// A waiterState is how far a waiter has come. It changes once, under the lock of
+// the lane in which it waits.
+type waiterState uint8
+
+const (
+	waiting waiterState = iota
+	granted
+	refused
+	gone
+)
+
+// A waiter is one place in a lane. Most stand for a call; see keep for the rest.
+type waiter struct {
+	class  ratelimit.Class
+	weight float64
+	// since is when this wait began; latest is when a slot is no longer of use.
+	since, latest time.Time
+	// sent tells that the call has made attempts before: it finishes also while
+	// the broker drains.
+	sent bool
+	// back tells that the call comes back: for another attempt, or after a refusal
+	// at the moment that it was told. It goes first in its class and is not shed.
+	back bool
+	// thing is what the call asks for, in short.
+	thing uint64
+	// keep marks what stands for no call: a lane that wants slots of the address,
+	// or a debt. It is neither shed nor refused nor counted against the length.
+	keep bool
+	// debt: the slot is already spent, by a look-up made before its owner was known.
+	debt bool
+	// ready is closed when the state has changed; nil where tell is used.
+	ready chan struct{}
+	// tell is the lane that wants to know, for a waiter that keeps.
+	tell *lane
+
+	state waiterState
+	// refusal is set with refused.
+	refusal *refusal
+
+	prev, next *waiter
+	in         *classQueue
+	// at is the lane in which it waits, for those who do not know which.
+	at atomic.Pointer[lane]
+}
+
+// wake tells whoever waits that the state has changed.
+func (w *waiter) wake() {
+	if w.ready != nil {
+		close(w.ready)
+	}
+	if w.tell != nil {
+		w.tell.notice()
+	}
+}
+
+// A classQueue is the calls of one caller at one priority: those that come back,
+// then the others, each oldest first.
+type classQueue struct {
+	class      ratelimit.Class
+	weight     float64
+	count      int
+	head, tail *waiter
+	index      int // in queue.classes
+	// over is since when the oldest that came for the first time has waited above
+	// the target; zero when it has not.
+	over time.Time
+}
+
+// fresh gives the first of a class that has not come back; nil when all have.
+func (c *classQueue) fresh() *waiter {
+	w := c.head
+	for w != nil && w.back {
+		w = w.next
+	}
+	return w
+}
+
+// A queue is what waits in a lane. The zero queue is empty. It is not locked.
+type queue struct {
+	classes []*classQueue
+	byClass map[ratelimit.Class]*classQueue
+	// length counts every waiter; calls leaves out those that keep.
+	length, calls int
+	// pasts is what is remembered of classes that were refused something.
+	pasts map[ratelimit.Class]*past
+}
+
+// push adds w to its class, those that come back before the others, and tells
+// whether the class is a new one here.
+func (q *queue) push(w *waiter) (fresh bool) {
+	c := q.byClass[w.class]
+	if c == nil {
+		fresh = true
+		c = &classQueue{class: w.class, index: len(q.classes)}
+		if q.byClass == nil {
+			q.byClass = make(map[ratelimit.Class]*classQueue)
+		}
+		q.byClass[w.class] = c
+		q.classes = append(q.classes, c)
+	}
+	c.weight = w.weight
+	at := c.tail // the waiter after which w goes
+	for at != nil && (w.back && !at.back || w.back == at.back && at.since.After(w.since)) {
+		at = at.prev
+	}
+	w.in, w.prev = c, at
+	if at == nil {
+		w.next, c.head = c.head, w
+	} else {
+		w.next, at.next = at.next, w
+	}
+	if w.next == nil {
+		c.tail = w
+	} else {
+		w.next.prev = w
+	}
+	c.count++
+	q.length++
+	if !w.keep {
+		q.calls++
+	}
+	return fresh
+}
+
+// remove takes w out. An empty class is forgotten.
+func (q *queue) remove(w *waiter) {
+	c := w.in
+	if w.prev == nil {
+		c.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		c.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.in, w.prev, w.next = nil, nil, nil
+	c.count--
+	q.length--
+	if !w.keep {
+		q.calls--
+	}
+	if c.count > 0 {
+		return
+	}
+	delete(q.byClass, c.class)
+	last := len(q.classes) - 1
+	q.classes[c.index] = q.classes[last]
+	q.classes[c.index].index = c.index
+	q.classes[last] = nil
+	q.classes = q.classes[:last]
+}
+
+// oldest is the head of a class; nil when nothing of it waits.
+func (q *queue) oldest(class ratelimit.Class) *waiter {
+	if c := q.byClass[class]; c != nil {
+		return c.head
+	}
+	return nil
+}
+
+// first is who would be served next without regard to shares: the oldest of the
+// highest priority. nil when the queue is empty.
+func (q *queue) first() *waiter {
+	var best *waiter
+	for _, c := range q.classes {
+		w := c.head
+		if best == nil || w.class.Priority < best.class.Priority ||
+			w.class.Priority == best.class.Priority && w.since.Before(best.since) {
+			best = w
+		}
+	}
+	return best
+}
+
+// waiting lists the classes for the scheduler, appended to dst.
+func (q *queue) waiting(dst []ratelimit.Waiting) []ratelimit.Waiting {
+	for _, c := range q.classes {
+		dst = append(dst, ratelimit.Waiting{Class: c.class, Count: c.count, Weight: c.weight})
+	}
+	return dst
+}
+
+// ahead is about how many of those that wait would be served before a newcomer
+// of a class: all of higher priority, all of its own class, and of each other
+// caller of its priority as many as its share lets through meanwhile.
+func (q *queue) ahead(class ratelimit.Class, weight float64) int {
+	own := 1
+	if c := q.byClass[class]; c != nil {
+		own += c.count
+	}
+	n := own - 1
+	for _, c := range q.classes {
+		switch {
+		case c.class == class || c.class.Priority > class.Priority:
+		case c.class.Priority < class.Priority:
+			n += c.count
+		default:
+			n += min(c.count, int(float64(own)*c.weight/weight+0.5))
+		}
+	}
+	return n
+}
+
+// longest is the latest call of the class with most calls for its weight, among
+// those of a priority no higher than the newcomer's; nil when that is the
+// newcomer's own class, so that it has nobody's place to take.
+func (q *queue) longest(newcomer ratelimit.Class, weight float64) *waiter {
+	var most *classQueue
+	share := func(c *classQueue) float64 { return float64(c.count) / c.weight }
+	for _, c := range q.classes {
+		if c.class.Priority < newcomer.Priority || c.tail.keep {
+			continue
+		}
+		if most == nil || c.class.Priority > most.class.Priority ||
+			c.class.Priority == most.class.Priority && share(c) > share(most) {
+			most = c
+		}
+	}
+	if most == nil || most.class == newcomer {
+		return nil
+	}
+	if most.class.Priority == newcomer.Priority {
+		own := 1.0
+		if c := q.byClass[newcomer]; c != nil {
+			own += float64(c.count)
+		}
+		if own/weight >= share(most) {
+			return nil
+		}
+	}
+	return most.tail
+}

@@ -1,0 +1,78 @@
+package dashboard
+
+import (
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A Request is one HTTP request to be made.
+type Request struct {
+	// Operation is the vendor's operationId, for errors.
+	Operation string
+	// Method is GET, PUT, POST or DELETE.
+	Method string
+	// Host is scheme://host of a learned shard or of a redirect's target; empty
+	// for the configured base.
+	Host string
+	// Path is below /api/v1, filled and escaped: /organizations/123/devices.
+	Path string
+	// Query is encoded, without the question mark.
+	Query string
+	// Body is JSON; nil for none.
+	Body []byte
+	Key  Key
+}
+
+// An Answer is how one attempt ended. It is never nil, also without an answer
+// on the wire.
+type Answer struct {
+	Outcome fault.Outcome
+	// Status is 0 when there was no answer.
+	Status int
+	// Body is decompressed and bounded: of a 2xx whole or the outcome is not OK,
+	// of an error cut. It belongs to the receiver and is never written to again.
+	Body []byte
+	// Messages are those of an error's body, in its order, bounded in number and length.
+	Messages []string
+	// RetryAfter is as the Dashboard said it, neither capped nor checked.
+	RetryAfter    time.Duration
+	HasRetryAfter bool
+	// RequestID is the vendor's X-Request-Id.
+	RequestID string
+	// Host is scheme://host of who answered, or was asked.
+	Host string
+	// Next and Prev are of the Link header; nil where it names none that may be followed.
+	Next, Prev *Link
+	// Location is where a redirect leads; nil without one, or when it may not be followed.
+	Location *Target
+	// Refusal says why a redirect may not be followed; empty otherwise.
+	Refusal  string
+	Start    time.Time
+	Duration time.Duration
+	// MaybeExecuted is false only where the Dashboard surely did not do what was
+	// asked: nothing complete left, or the answer was a refusal.
+	MaybeExecuted bool
+	// Err is what went wrong on the way; nil when there was an answer that could
+	// be read. ErrTooLarge for an answer above the bound. For logs: it may hold
+	// addresses, never a key.
+	Err error
+}
+
+// A Link is one relation of a Link header, to a host that may have the key.
+type Link struct {
+	// Host is scheme://host; empty for the configured base.
+	Host string
+	// Path is below /api/v1, escaped; Query is encoded, without the question mark.
+	Path, Query string
+	// StartingAfter and EndingBefore are the query's page tokens, decoded.
+	StartingAfter, EndingBefore string
+}
+
+// A Target is where a redirect leads, on a host that may have the key.
+type Target struct {
+	// Host is scheme://host; empty for the configured base.
+	Host string
+	// Path is below /api/v1, escaped; Query is encoded, without the question mark.
+	Path, Query string
+}

@@ -1,0 +1,120 @@
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+var errNotJSON = errors.New("a 2xx whose body is not JSON")
+
+// A reading is what a status, a header and a body mean, without the network
+// around them.
+type reading struct {
+	outcome       fault.Outcome
+	messages      []string
+	retryAfter    time.Duration
+	hasRetryAfter bool
+	requestID     string
+	maybeExecuted bool
+	err           error
+}
+
+// classify reads an answer. body is the whole body of a 2xx, or what was read of
+// any other. now stands in for a missing Date.
+//
+// The vendor sends JSON under a wrong Content-Type and the other way round, so
+// only the body itself is asked. A 2xx that carries errors is a success: some
+// operations report what went partly wrong that way.
+func classify(status int, header http.Header, body []byte, now time.Time) reading {
+	r := reading{
+		outcome:       outcomeOf(status),
+		requestID:     requestID(header.Get("X-Request-Id")),
+		maybeExecuted: executable(status),
+	}
+	r.retryAfter, r.hasRetryAfter = retryAfter(header, now)
+	if r.outcome != fault.OK {
+		r.messages = messages(body)
+		return r
+	}
+	if status != http.StatusNoContent && !looksLikeJSON(body) {
+		r.outcome, r.err = fault.Garbled, errNotJSON
+		r.messages = messages(body)
+	}
+	return r
+}
+
+// outcomeOf sorts a status. The vendor answers up to 501 itself; 502, 503 and
+// 504 come from something in front of it, and so do the numbers above 511, which
+// are of no standard.
+func outcomeOf(status int) fault.Outcome {
+	switch {
+	case status < 200:
+		return fault.Garbled
+	case status < 300:
+		return fault.OK
+	case status < 400:
+		return fault.Redirect
+	case status == http.StatusTooManyRequests:
+		return fault.Limited
+	case status < 500:
+		return fault.Refused
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable,
+		status == http.StatusGatewayTimeout, status > http.StatusNetworkAuthenticationRequired:
+		return fault.GatewayError
+	}
+	return fault.ServerError
+}
+
+// executable tells whether an answer of this status leaves it open that the
+// request was executed. A refusal and a redirect do not. 408 comes from whoever
+// lost patience, not always in front of the execution.
+func executable(status int) bool {
+	switch {
+	case status == http.StatusRequestTimeout:
+		return true
+	case 300 <= status && status < 500, status == http.StatusNotImplemented:
+		return false
+	}
+	return true
+}
+
+// looksLikeJSON tells JSON, or nothing at all, from everything else by its first
+// and last byte: HTML, text, and most of what broke off unnoticed. The rest is
+// found when the document is read. Only a bare value, which is short, is looked
+// at whole.
+func looksLikeJSON(body []byte) bool {
+	b := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if len(b) == 0 {
+		return true
+	}
+	switch b[0] {
+	case '{':
+		return len(b) > 1 && b[len(b)-1] == '}'
+	case '[':
+		return len(b) > 1 && b[len(b)-1] == ']'
+	}
+	return json.Valid(b)
+}
+
+// maxRequestID bounds X-Request-Id, in bytes; the vendor's are UUIDs.
+const maxRequestID = 128
+
+// requestID keeps an identifier to printable ASCII, bounded: it is shown in logs
+// and sent in trailers.
+func requestID(id string) string {
+	if len(id) > maxRequestID {
+		id = id[:maxRequestID]
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, id)
+}

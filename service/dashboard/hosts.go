@@ -1,0 +1,205 @@
+package dashboard
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// vendorDomains are the vendor's, one for each of its clouds; a subdomain of one
+// is a shard or a region. Source: the vendor's list of base URLs.
+var vendorDomains = [...]string{"meraki.com", "meraki.ca", "meraki.cn", "meraki.in", "gov-meraki.com"}
+
+// apiRoot is where the paths of the contract begin on the vendor's hosts.
+const apiRoot = "/api/v1"
+
+// hosts knows which hosts may have the key, and where the API stands on each.
+type hosts struct {
+	scheme string
+	base   string // host or host:port, lower case
+	prefix string // of BaseURL's path, without a slash at its end
+	extra  map[string]bool
+}
+
+func newHosts(base string, extra []string) (*hosts, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: the base URL cannot be read: %w", err)
+	}
+	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.Opaque != "" {
+		return nil, fmt.Errorf("dashboard: the base URL %q is not http(s)://host/path", u.Redacted())
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("dashboard: the base URL of host %q must have no user, query or fragment", u.Host)
+	}
+	h := &hosts{
+		scheme: u.Scheme,
+		base:   bareHost(u),
+		prefix: strings.TrimRight(u.EscapedPath(), "/"),
+		extra:  make(map[string]bool, len(extra)),
+	}
+	if dotted(h.prefix) {
+		return nil, fmt.Errorf("dashboard: the base URL's path %q has dot segments", h.prefix)
+	}
+	for _, e := range extra {
+		u, err := url.Parse(h.scheme + "://" + e)
+		if err != nil || u.Host == "" || u.Path != "" || u.User != nil {
+			return nil, fmt.Errorf("dashboard: extra host %q is not host or host:port", e)
+		}
+		h.extra[bareHost(u)] = true
+	}
+	return h, nil
+}
+
+// bareHost is the host of u in lower case, without the scheme's usual port.
+func bareHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return strings.TrimSuffix(host, ":")
+}
+
+// origin is scheme://host of the configured base.
+func (h *hosts) origin() string { return h.scheme + "://" + h.base }
+
+// refuse says why u must not have the key; empty when it may.
+func (h *hosts) refuse(u *url.URL) string {
+	if u.Scheme != "https" && u.Scheme != "http" {
+		return "leads to a scheme other than https"
+	}
+	if u.User != nil || u.Opaque != "" || u.Host == "" {
+		return "names a user or no host"
+	}
+	host := bareHost(u)
+	if u.Scheme == h.scheme && (host == h.base || h.extra[host]) {
+		return ""
+	}
+	for _, d := range vendorDomains {
+		if host != d && !strings.HasSuffix(host, "."+d) {
+			continue
+		}
+		if u.Scheme != "https" {
+			return "leads to plain http, where the key would be readable"
+		}
+		return ""
+	}
+	return "leads to a host outside of the vendor's domains"
+}
+
+// below finds the path of u below the API's root: what the contract calls a path.
+func (h *hosts) below(u *url.URL) (path string, ok bool) {
+	p := u.EscapedPath()
+	if dotted(p) {
+		return "", false
+	}
+	ours := bareHost(u) == h.base && u.Scheme == h.scheme
+	rest, ok := "", false
+	switch {
+	case ours && h.prefix != "" && strings.HasPrefix(p, h.prefix+"/"):
+		rest, ok = p[len(h.prefix):], true
+	case strings.HasPrefix(p, apiRoot+"/"):
+		// Also on the base host: a proxy with a prefix of its own may pass the
+		// vendor's Link header on as it came.
+		rest, ok = p[len(apiRoot):], true
+	case ours && h.prefix == "":
+		rest, ok = p, true
+	}
+	if len(rest) < 2 {
+		return "", false
+	}
+	return rest, ok
+}
+
+// hostOf names u's host as Request.Host takes it: empty for the base.
+func (h *hosts) hostOf(u *url.URL) string {
+	host := bareHost(u)
+	if host == h.base && u.Scheme == h.scheme {
+		return ""
+	}
+	return u.Scheme + "://" + host
+}
+
+// link reads one URL of a Link header that came in answer to from. A host that
+// may not have the key is replaced by the base: the page is the same there.
+func (h *hosts) link(from *url.URL, ref string) *Link {
+	u, err := from.Parse(ref)
+	if err != nil {
+		return nil
+	}
+	path, ok := h.below(u)
+	if !ok || !cleanQuery(u.RawQuery) {
+		return nil
+	}
+	l := &Link{Path: path, Query: u.RawQuery}
+	if h.refuse(u) == "" {
+		l.Host = h.hostOf(u)
+	}
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch name {
+		case "startingAfter":
+			l.StartingAfter = decoded(value)
+		case "endingBefore":
+			l.EndingBefore = decoded(value)
+		}
+	}
+	return l
+}
+
+// target reads the Location of a redirect that came in answer to from, or says
+// why it may not be followed.
+func (h *hosts) target(from *url.URL, location string) (*Target, string) {
+	if location == "" {
+		return nil, "names no place to go to"
+	}
+	u, err := from.Parse(location)
+	if err != nil {
+		return nil, "names a place that cannot be read"
+	}
+	if reason := h.refuse(u); reason != "" {
+		return nil, reason
+	}
+	path, ok := h.below(u)
+	if !ok || !cleanQuery(u.RawQuery) {
+		return nil, "leads out of " + apiRoot
+	}
+	return &Target{Host: h.hostOf(u), Path: path, Query: u.RawQuery}, ""
+}
+
+// decoded is a query value as it was meant, or as it stands when it is not
+// properly encoded.
+func decoded(value string) string {
+	s, err := url.QueryUnescape(value)
+	if err != nil {
+		return value
+	}
+	return s
+}
+
+// dotted tells whether an escaped path has a segment . or .., which a server may
+// resolve to a place above the API's root.
+func dotted(path string) bool {
+	for s := range strings.SplitSeq(path, "/") {
+		if len(s) == 0 || len(s) > len("%2e%2e") {
+			continue
+		}
+		if d, err := url.PathUnescape(s); err != nil || d == "." || d == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// cleanQuery tells whether an encoded query can stand in a request line.
+func cleanQuery(q string) bool {
+	for i := range len(q) {
+		if q[i] <= ' ' || q[i] == 0x7f || q[i] == '#' {
+			return false
+		}
+	}
+	return true
+}

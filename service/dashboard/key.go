@@ -1,0 +1,73 @@
+package dashboard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// redacted is what a key looks like wherever it is printed.
+const redacted = "[redacted]"
+
+// A Key is an API key or an OAuth access token. It prints as [redacted]; the
+// secret leaves this package only in an Authorization header. It stands behind a
+// function because fmt does not ask the methods of an unexported field: of a
+// pointer there it shows, for some verbs, what it points to, of a function never
+// more than an address.
+type Key struct {
+	open func() *material
+}
+
+type material struct {
+	header string // "Bearer " + secret
+	id     string
+}
+
+// NewKey makes a key of a secret; white space around it, such as the newline at
+// the end of a file, is no part of it. An empty secret gives the zero Key.
+func NewKey(secret string) Key {
+	secret = strings.TrimSpace(secret)
+	if secret == "" {
+		return Key{}
+	}
+	sum := sha256.Sum256([]byte(secret))
+	m := &material{header: "Bearer " + secret, id: hex.EncodeToString(sum[:8])}
+	return Key{func() *material { return m }}
+}
+
+// ID is a fingerprint that tells keys apart and is safe to log: 64 bits of a
+// hash, of a secret that has 160 random bits. Empty for the zero Key. Keys are
+// compared by it; == does not compile.
+func (k Key) ID() string {
+	if k.open == nil {
+		return ""
+	}
+	return k.open().id
+}
+
+// Zero tells whether there is no key.
+func (k Key) Zero() bool { return k.open == nil }
+
+// header is the value of the Authorization header.
+func (k Key) header() string { return k.open().header }
+
+// String gives "[redacted]".
+func (k Key) String() string { return redacted }
+
+// GoString gives "[redacted]".
+func (k Key) GoString() string { return redacted }
+
+// Format prints "[redacted]" for every verb.
+func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
+
+// LogValue gives "[redacted]" to slog.
+func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON gives "[redacted]" as a JSON string.
+func (k Key) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// MarshalText gives "[redacted]".
+func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }

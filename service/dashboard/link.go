@@ -1,0 +1,103 @@
+package dashboard
+
+import "strings"
+
+// Bounds on a Link header. The vendor sends up to four relations; its URLs carry
+// the whole query of the request, so they are long.
+const (
+	maxLinkHeader = 64 << 10
+	maxLinks      = 16
+)
+
+// links finds the URLs of the relations next and prev in a Link header (RFC
+// 8288). The vendor documents rel without quotes and also sends it quoted; URLs
+// may hold commas and semicolons. The first of each relation wins. What cannot
+// be read is passed over: a page without a link is the last page.
+func links(header []string) (next, prev string) {
+	seen, size := 0, 0
+	for _, line := range header {
+		if size += len(line); size > maxLinkHeader {
+			return next, prev
+		}
+		for line != "" {
+			if seen++; seen > maxLinks {
+				return next, prev
+			}
+			var url, rel string
+			var ok bool
+			url, rel, line, ok = oneLink(line)
+			if !ok {
+				break
+			}
+			for r := range strings.FieldsSeq(rel) {
+				switch {
+				case next == "" && strings.EqualFold(r, "next"):
+					next = url
+				case prev == "" && (strings.EqualFold(r, "prev") || strings.EqualFold(r, "previous")):
+					prev = url
+				}
+			}
+		}
+	}
+	return next, prev
+}
+
+// oneLink reads one link from the front of s and gives back what follows it.
+func oneLink(s string) (url, rel, rest string, ok bool) {
+	s = strings.TrimLeft(s, " \t,")
+	if s == "" || s[0] != '<' {
+		return "", "", "", false
+	}
+	end := strings.IndexByte(s, '>')
+	if end < 0 {
+		return "", "", "", false
+	}
+	url, s = strings.TrimSpace(s[1:end]), s[end+1:]
+	found := false
+	for {
+		s = strings.TrimLeft(s, " \t")
+		if s == "" || s[0] == ',' {
+			return url, rel, s, true
+		}
+		if s[0] != ';' {
+			return "", "", "", false
+		}
+		var name, value string
+		name, value, s = oneParameter(s[1:])
+		// The first rel counts, as the RFC says.
+		if !found && strings.EqualFold(name, "rel") {
+			rel, found = value, true
+		}
+	}
+}
+
+// oneParameter reads name=value or name="value" and gives back what follows it.
+func oneParameter(s string) (name, value, rest string) {
+	end := strings.IndexAny(s, "=;,")
+	if end < 0 {
+		return strings.TrimSpace(s), "", ""
+	}
+	name = strings.TrimSpace(s[:end])
+	if s[end] != '=' {
+		return name, "", s[end:]
+	}
+	s = strings.TrimLeft(s[end+1:], " \t")
+	if s == "" || s[0] != '"' {
+		end = strings.IndexAny(s, ";,")
+		if end < 0 {
+			end = len(s)
+		}
+		return name, strings.TrimSpace(s[:end]), s[end:]
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return name, b.String(), s[i+1:]
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return name, b.String(), ""
+}
