@@ -1,0 +1,138 @@
+package sandbox
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An account is what the sandbox knows about one organization's requests. The
+// one of number -1 belongs to requests that no organization pays for.
+type account struct {
+	id      string
+	version atomic.Uint64 // counts what was written
+
+	mu         sync.Mutex
+	bucket     bucket
+	meter      meter
+	counts     counts
+	inFlight   int
+	mostFlight int
+	left       int
+	outside    float64 // a second, added up; for the statistics
+	perOp      map[int]*counts
+	deletes    int         // network deletes under way
+	batches    []time.Time // when the running action batches end
+	seen       seen
+}
+
+// counts are the requests of one organization, or of one operation of it.
+type counts struct {
+	arrived, executed       int
+	byOrg, byAddress, byOwn int // 429s, by what refused them
+	status                  map[int]int
+	first, last             time.Time
+}
+
+func (c *counts) arrive(now time.Time) {
+	c.arrived++
+	if c.first.IsZero() {
+		c.first = now
+	}
+	c.last = now
+}
+
+func (c *counts) answer(status int) {
+	if c.status == nil {
+		c.status = make(map[int]int, 4)
+	}
+	c.status[status]++
+}
+
+// account finds an organization's account.
+func (s *Sandbox) account(org int) *account {
+	if a, ok := s.accounts.Load(org); ok {
+		return a.(*account)
+	}
+	id := ""
+	if org >= 0 {
+		id = s.estate.orgID(org)
+	}
+	a, _ := s.accounts.LoadOrStore(org, &account{id: id})
+	return a.(*account)
+}
+
+// operation finds the counts of one operation of the account; -1 is for paths
+// that are no operation.
+func (a *account) operation(r *route) *counts {
+	i := -1
+	if r != nil {
+		i = r.index
+	}
+	c := a.perOp[i]
+	if c == nil {
+		if a.perOp == nil {
+			a.perOp = make(map[int]*counts, 4)
+		}
+		c = &counts{}
+		a.perOp[i] = c
+	}
+	return c
+}
+
+// A limiter is what refused a request.
+type limiter uint8
+
+const (
+	byOrganization limiter = iota
+	byAddress
+	byOperation
+)
+
+// limited counts a request that a bucket refused.
+func (a *account) limited(r *route, by limiter) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range [...]*counts{&a.counts, a.operation(r)} {
+		switch by {
+		case byOrganization:
+			c.byOrg++
+		case byAddress:
+			c.byAddress++
+		default:
+			c.byOwn++
+		}
+	}
+}
+
+// written counts a write that took effect, and makes what is kept of the
+// organization's answers old.
+func (a *account) written(r *route) {
+	a.version.Add(1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.counts.executed++
+	a.operation(r).executed++
+}
+
+// finish closes a request: status 0 is no answer at all. It is called before the
+// answer leaves, so that whoever has the answer finds it counted.
+func (s *Sandbox) finish(c *call, status int, unseen bool) {
+	if c.done != nil {
+		c.done()
+	}
+	gone := c.r.Context().Err() != nil
+	a := c.account
+	a.mu.Lock()
+	a.inFlight--
+	a.counts.answer(status)
+	a.operation(c.route).answer(status)
+	if gone {
+		a.left++
+	}
+	if !unseen && status != 0 && status <= 500 {
+		a.seen.add(c, status)
+	}
+	a.mu.Unlock()
+	s.requests.add(c, status, unseen)
+}

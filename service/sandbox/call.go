@@ -1,0 +1,245 @@
+package sandbox
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// mostBody bounds a request's body, in bytes.
+const mostBody = 4 << 20
+
+// A call is one request on its way through the sandbox.
+type call struct {
+	s       *Sandbox
+	r       *http.Request
+	now     time.Time // when it was counted
+	path    string    // below /api/v1, with the slash in front
+	route   *route    // nil: no such operation
+	params  []param
+	at      place
+	known   bool // the organization, network and device of the path exist
+	allowed map[string]bool
+	body    []byte
+	doc     any // the body, read
+	account *account
+	id      string // X-Request-Id
+
+	values url.Values
+	store  [6]param
+	rest   time.Duration // how long it takes beside the latency
+	done   func()        // when it is over
+	// underway: the answer shows something that time will change.
+	underway bool
+}
+
+// An answer is what goes back, before a fault gets at it.
+type answer struct {
+	status     int
+	body       []byte
+	ctype      string // empty: JSON
+	link       string
+	location   string
+	retryAfter string
+	cacheable  bool // the same until the organization changes
+	unseen     bool // never reached the Dashboard: absent from its telemetry
+}
+
+func (s *Sandbox) requestID() string {
+	return strconv.FormatUint(mix(s.opts.Seed^s.serial.Add(1))|1<<63, 16)
+}
+
+// api serves one request below /api/v1.
+func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
+	c := &call{s: s, r: r, path: "/" + strings.Trim(rest, "/"), id: s.requestID()}
+	if r.Body != nil && r.ContentLength != 0 {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
+		if err != nil {
+			write(w, refusal(http.StatusRequestEntityTooLarge, "The body is too large or broke off"), c.id)
+			return
+		}
+		c.body = body
+	}
+	if j := s.opts.Jitter; j > 0 && !wait(r.Context(), s.upTo(j)) {
+		return // left before it arrived
+	}
+	s.locate(c)
+	a := s.admit(c)
+	if s.opts.Observe != nil {
+		s.observe(c)
+	}
+	if s.opts.Now().UnixNano() < s.outage.Load() {
+		s.finish(c, 0, true)
+		abort(w)
+		return
+	}
+	var f *Fault
+	if a == nil {
+		f = s.faults.next(c)
+		if f.executes() {
+			a = s.execute(c)
+		}
+		if !wait(r.Context(), s.opts.Latency+c.rest) {
+			s.finish(c, 0, !f.executes())
+			return
+		}
+	}
+	if f != nil {
+		s.strike(w, c, a, f)
+		return
+	}
+	s.finish(c, a.status, a.unseen)
+	write(w, a, c.id)
+}
+
+// wait lets time pass; false when the client left first.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// locate finds the operation and whose budget pays for it.
+func (s *Sandbox) locate(c *call) {
+	c.at = nowhere()
+	var values [6]string
+	verb := verbOf(c.r.Method)
+	if verb >= 0 {
+		var v []string
+		c.route, v = s.router.find(verb, c.path[1:], values[:0])
+		if c.route != nil {
+			c.params = c.store[:0]
+			for i, name := range c.route.params {
+				c.params = append(c.params, param{name, v[i]})
+			}
+		}
+	}
+	c.known = true
+	for i, p := range c.params {
+		at, ok := c.at, true
+		switch p.name {
+		case "organizationId":
+			at, ok = s.estate.organization(p.value)
+		case "networkId":
+			at, ok = s.estate.network(p.value)
+		case "serial":
+			at, ok = s.estate.device(p.value)
+		default:
+			continue
+		}
+		if i > 0 {
+			ok = ok && at.org == c.at.org
+			if !ok && !strings.HasPrefix(c.path, "/organizations/") {
+				continue // below a network a serial may be one of another kind
+			}
+		}
+		c.known = c.known && ok
+		if ok {
+			c.at = at
+		}
+	}
+	c.account = s.account(c.at.org)
+}
+
+func (s *Sandbox) observe(c *call) {
+	a := Arrival{Method: c.r.Method, Path: c.path, Query: c.r.URL.RawQuery, Header: c.r.Header, Body: c.body, Time: c.now}
+	if c.route != nil {
+		a.Operation = c.route.op.GetId()
+	}
+	s.opts.Observe(a)
+}
+
+func (c *call) query() url.Values {
+	if c.values == nil {
+		c.values, _ = url.ParseQuery(c.r.URL.RawQuery)
+	}
+	return c.values
+}
+
+func (c *call) queryValue(name string) string {
+	if c.r.URL.RawQuery == "" {
+		return ""
+	}
+	return c.query().Get(name)
+}
+
+// base is the scheme and host that the client used, or the one that it is told to use.
+func (c *call) base() string {
+	if b := c.s.opts.LinkBase; b != "" {
+		return b
+	}
+	return c.origin()
+}
+
+func (c *call) origin() string {
+	if c.r.TLS != nil {
+		return "https://" + c.r.Host
+	}
+	return "http://" + c.r.Host
+}
+
+func (c *call) param(name string) string {
+	for _, p := range c.params {
+		if p.name == name {
+			return p.value
+		}
+	}
+	return ""
+}
+
+// object is the body as an object, empty when there is none.
+func (c *call) object() map[string]any {
+	if o, ok := c.doc.(map[string]any); ok {
+		return o
+	}
+	return map[string]any{}
+}
+
+// refusal is an error as the vendor words them: a list of messages.
+func refusal(status int, messages ...string) *answer {
+	return &answer{status: status, body: encode(map[string]any{"errors": messages})}
+}
+
+// pageNotFound is what a path that is no operation gets: a page, not JSON.
+func pageNotFound() *answer {
+	return &answer{status: http.StatusNotFound, ctype: "text/html; charset=utf-8", body: []byte(htmlNotFound)}
+}
+
+// write sends an answer as it is.
+func write(w http.ResponseWriter, a *answer, id string) {
+	h := w.Header()
+	h["X-Request-Id"] = []string{id}
+	if len(a.body) > 0 {
+		ctype := a.ctype
+		if ctype == "" {
+			ctype = "application/json; charset=utf-8"
+		}
+		h["Content-Type"] = []string{ctype}
+	}
+	if a.link != "" {
+		h["Link"] = []string{a.link}
+	}
+	if a.location != "" {
+		h["Location"] = []string{a.location}
+	}
+	if a.retryAfter != "" {
+		h["Retry-After"] = []string{a.retryAfter}
+	}
+	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a client that has left is not the sandbox's concern
+}

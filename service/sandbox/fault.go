@@ -1,0 +1,335 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultKind is how a request goes wrong.
+type FaultKind string
+
+// The kinds. Those that say "after" execute the request first; so do delays and
+// everything that damages an answer.
+const (
+	// FaultStatus answers Status with Body. After: executed first. Status 0 with
+	// After: the real answer in another dress (Gzip, ContentType, Body).
+	FaultStatus FaultKind = "status"
+	// FaultDelay answers as it would have, Delay later.
+	FaultDelay FaultKind = "delay"
+	// FaultSlow lets the body dribble over Delay.
+	FaultSlow FaultKind = "slow"
+	// FaultCut announces more bytes than come.
+	FaultCut FaultKind = "cut"
+	// FaultCutChunked breaks off a chunked body.
+	FaultCutChunked FaultKind = "cut-chunked"
+	// FaultReset resets the connection without an answer. After: executed first.
+	FaultReset FaultKind = "reset"
+	// FaultResetMiddle resets the connection in the middle of the answer.
+	FaultResetMiddle FaultKind = "reset-middle"
+	// FaultClose closes the connection without an answer. After: executed first.
+	FaultClose FaultKind = "close"
+	// FaultHang never answers: until Delay (a minute where 0) or the client leaves.
+	FaultHang FaultKind = "hang"
+	// FaultRedirect sends Status (302 where 0) with a Location. Target: "shard"
+	// (where empty), "foreign", "loop", or an address.
+	FaultRedirect FaultKind = "redirect"
+)
+
+// A Fault is one thing that goes wrong. Its JSON is what POST /_sim/faults takes.
+type Fault struct {
+	Kind   FaultKind `json:"kind"`
+	Status int       `json:"status,omitempty"`
+	// Body is one of BodyShapes; "errors" where empty.
+	Body        string `json:"body,omitempty"`
+	ContentType string `json:"contentType,omitempty"`
+	Gzip        bool   `json:"gzip,omitempty"`
+	// RetryAfter is the header as it is; none where empty.
+	RetryAfter string   `json:"retryAfter,omitempty"`
+	Delay      Duration `json:"delay,omitempty"`
+	Target     string   `json:"target,omitempty"`
+	// After lets the request take effect first.
+	After bool `json:"after,omitempty"`
+}
+
+// Duration is a time.Duration that JSON writes as text ("150ms").
+type Duration time.Duration
+
+// MarshalText writes the text.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads it.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration such as 150ms", b)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// executes says whether the request takes effect under the fault.
+func (f *Fault) executes() bool {
+	if f == nil {
+		return true
+	}
+	switch f.Kind {
+	case FaultStatus, FaultReset, FaultClose, FaultHang:
+		return f.After
+	case FaultRedirect:
+		return false
+	}
+	return true
+}
+
+// check refuses a fault that cannot be.
+func (f *Fault) check() error {
+	switch f.Kind {
+	case FaultStatus:
+		if f.Status == 0 && !f.After {
+			return fmt.Errorf("sandbox: a fault of kind %q needs a status, or after", f.Kind)
+		}
+	case FaultDelay, FaultSlow, FaultCut, FaultCutChunked, FaultReset, FaultResetMiddle, FaultClose, FaultHang:
+	case FaultRedirect:
+		if u, err := url.Parse(f.Target); err != nil || (u.Scheme == "" && f.Target != "" && f.Target != "shard" && f.Target != "foreign" && f.Target != "loop") {
+			return fmt.Errorf("sandbox: a redirect leads to shard, foreign, loop or an address, not to %q", f.Target)
+		}
+	default:
+		return fmt.Errorf("sandbox: there is no fault of kind %q", f.Kind)
+	}
+	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
+		return fmt.Errorf("sandbox: %d is not the status of an answer", f.Status)
+	}
+	if f.Body != "" && bodyNamed(f.Body) == nil {
+		return fmt.Errorf("sandbox: there is no body %q; there are %s", f.Body, strings.Join(BodyShapes(), ", "))
+	}
+	return nil
+}
+
+// A Mix is faults that strike at random.
+type Mix struct {
+	// Share of the requests that are struck, 0 to 1.
+	Share float64
+	// Kinds to draw from, with weights; EveryFault, each as likely, where empty.
+	Kinds []Weighted
+}
+
+// Weighted is a fault and how likely it is among the others.
+type Weighted struct {
+	Fault
+	Weight float64
+}
+
+// Alike gives faults that are as likely, each, as any other of them.
+func Alike(faults []Fault) []Weighted {
+	out := make([]Weighted, len(faults))
+	for i, f := range faults {
+		out[i] = Weighted{f, 1}
+	}
+	return out
+}
+
+func (m *Mix) check() error {
+	if m.Share < 0 || m.Share > 1 {
+		return fmt.Errorf("sandbox: the share of faults is between 0 and 1, not %g", m.Share)
+	}
+	for i := range m.Kinds {
+		if err := m.Kinds[i].check(); err != nil {
+			return err
+		}
+		if m.Kinds[i].Weight < 0 {
+			return fmt.Errorf("sandbox: the weight of a fault is below zero")
+		}
+	}
+	return nil
+}
+
+// A Script is faults that strike in order, one request each, where a request
+// matches. A script that is used up is gone.
+type Script struct {
+	// What it matches: all that are given.
+	Operation string `json:"operation,omitempty"`
+	Method    string `json:"method,omitempty"`
+	Path      string `json:"path,omitempty"` // what the path below /api/v1 begins with
+	// Skip lets so many matching requests pass first.
+	Skip int `json:"skip,omitempty"`
+	// Times repeats the whole list; 0 is once, negative for ever.
+	Times  int     `json:"times,omitempty"`
+	Faults []Fault `json:"faults"`
+
+	at int
+}
+
+func (x *Script) matches(c *call) bool {
+	if x.Operation != "" && (c.route == nil || c.route.op.GetId() != x.Operation) {
+		return false
+	}
+	return (x.Method == "" || x.Method == c.r.Method) && strings.HasPrefix(c.path, x.Path)
+}
+
+type faults struct {
+	mu      sync.Mutex
+	mix     Mix
+	total   float64
+	random  *rand.Rand
+	scripts []*Script
+}
+
+func newFaults(o Options) *faults {
+	f := &faults{random: rand.New(rand.NewPCG(o.Seed, 0xfa017))}
+	f.set(o.Faults)
+	return f
+}
+
+func (f *faults) set(m Mix) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if m.Share > 0 && len(m.Kinds) == 0 {
+		m.Kinds = Alike(EveryFault())
+	}
+	f.mix, f.total = m, 0
+	for _, k := range m.Kinds {
+		f.total += k.Weight
+	}
+}
+
+// next gives the fault that strikes a call; nil for none. Scripts go first.
+func (f *faults) next(c *call) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, x := range f.scripts {
+		if !x.matches(c) {
+			continue
+		}
+		if x.Skip > 0 {
+			x.Skip--
+			continue
+		}
+		out := &x.Faults[x.at]
+		if x.at++; x.at == len(x.Faults) {
+			x.at = 0
+			switch {
+			case x.Times > 1:
+				x.Times--
+			case x.Times >= 0:
+				f.scripts = append(f.scripts[:i:i], f.scripts[i+1:]...)
+			}
+		}
+		return out
+	}
+	if f.mix.Share <= 0 || f.random.Float64() >= f.mix.Share {
+		return nil
+	}
+	at := f.random.Float64() * f.total
+	for i := range f.mix.Kinds {
+		if at -= f.mix.Kinds[i].Weight; at < 0 {
+			return &f.mix.Kinds[i].Fault
+		}
+	}
+	return nil
+}
+
+// AddScript adds faults by script.
+func (s *Sandbox) AddScript(x Script) error {
+	if len(x.Faults) == 0 {
+		return fmt.Errorf("sandbox: a script without faults")
+	}
+	if x.Operation != "" && s.router.byID[x.Operation] == nil {
+		return fmt.Errorf("sandbox: there is no operation %q", x.Operation)
+	}
+	x.Faults = append([]Fault(nil), x.Faults...)
+	for i := range x.Faults {
+		if err := x.Faults[i].check(); err != nil {
+			return err
+		}
+	}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.scripts = append(s.faults.scripts, &x)
+	return nil
+}
+
+// SetFaults replaces the faults that strike at random.
+func (s *Sandbox) SetFaults(m Mix) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	s.faults.set(m)
+	return nil
+}
+
+// ClearFaults ends all scripts and random faults, and the outage.
+func (s *Sandbox) ClearFaults() {
+	s.outage.Store(0)
+	s.faults.set(Mix{})
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.scripts = nil
+}
+
+// Outage resets every connection for so long; zero ends it.
+func (s *Sandbox) Outage(d time.Duration) {
+	s.outage.Store(s.opts.Now().Add(d).UnixNano())
+}
+
+// TransientFaults are those that go away when the same is asked again.
+func TransientFaults() []Fault {
+	return []Fault{
+		{Kind: FaultStatus, Status: http.StatusTooManyRequests, RetryAfter: "1"},
+		{Kind: FaultStatus, Status: http.StatusTooManyRequests, Body: "html"},
+		{Kind: FaultStatus, Status: http.StatusInternalServerError},
+		{Kind: FaultStatus, Status: http.StatusInternalServerError, Body: "html", After: true},
+		{Kind: FaultStatus, Status: http.StatusBadGateway, Body: "html"},
+		{Kind: FaultStatus, Status: http.StatusBadGateway, Body: "html", After: true},
+		{Kind: FaultStatus, Status: http.StatusServiceUnavailable},
+		{Kind: FaultStatus, Status: http.StatusServiceUnavailable, Body: "html", RetryAfter: "1", After: true},
+		{Kind: FaultStatus, Status: http.StatusGatewayTimeout, Body: "html"},
+		{Kind: FaultStatus, Status: http.StatusGatewayTimeout, Body: "html", After: true},
+		{Kind: FaultReset},
+		{Kind: FaultReset, After: true},
+		{Kind: FaultClose},
+		{Kind: FaultClose, After: true},
+		{Kind: FaultResetMiddle},
+		{Kind: FaultCut},
+		{Kind: FaultCutChunked},
+		{Kind: FaultStatus, Status: http.StatusRequestTimeout},
+	}
+}
+
+// EveryFault is one of every kind.
+func EveryFault() []Fault {
+	out := TransientFaults()
+	for _, status := range [...]int{400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 422, 501} {
+		out = append(out, Fault{Kind: FaultStatus, Status: status})
+	}
+	return append(out,
+		Fault{Kind: FaultDelay, Delay: Duration(20 * time.Millisecond)},
+		Fault{Kind: FaultSlow, Delay: Duration(20 * time.Millisecond)},
+		Fault{Kind: FaultStatus, After: true, Gzip: true},
+		Fault{Kind: FaultStatus, After: true, ContentType: "text/html"},
+		Fault{Kind: FaultStatus, Status: http.StatusOK, Body: "html", After: true},
+		Fault{Kind: FaultStatus, Status: http.StatusOK, Body: "broken", After: true},
+		Fault{Kind: FaultRedirect},
+		Fault{Kind: FaultRedirect, Status: http.StatusTemporaryRedirect},
+		Fault{Kind: FaultRedirect, Status: http.StatusPermanentRedirect},
+		Fault{Kind: FaultRedirect, Target: "foreign"},
+	)
+}
+
+// parseScripts reads one script or a list of them.
+func parseScripts(body []byte) ([]Script, error) {
+	var list []Script
+	if err := json.Unmarshal(body, &list); err == nil {
+		return list, nil
+	}
+	var one Script
+	if err := json.Unmarshal(body, &one); err != nil {
+		return nil, fmt.Errorf("sandbox: a script is {\"path\":..., \"faults\":[{\"kind\":...}]}: %w", err)
+	}
+	return []Script{one}, nil
+}

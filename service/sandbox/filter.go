@@ -1,0 +1,79 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+)
+
+// filters are the query parameters by which collections can be narrowed, and
+// where in a row each is looked up. Others are accepted and change nothing.
+var filters = map[string][]string{
+	"serials": {"serial", "device.serial"}, "networkIds": {"networkId", "network.id"}, "macs": {"mac", "device.mac"}, "models": {"model", "device.model"},
+	"serial": {"serial", "device.serial"}, "mac": {"mac", "device.mac"}, "model": {"model", "device.model"}, "name": {"name", "device.name"},
+	"productTypes": {"productType", "productTypes", "device.productType"}, "tags": {"tags"}, "moveIds": {"moveId"},
+}
+
+// A wanted is what a query asks of the rows: for each place, one of some values.
+type wanted []condition
+
+type condition struct {
+	paths  []string
+	values []string
+	part   bool // a part of the value will do
+}
+
+// filters reads the query; nil when it narrows nothing.
+func (l *listing) filters() wanted {
+	if l.c.r.URL.RawQuery == "" || l.d.row == nil {
+		return nil
+	}
+	var out wanted
+	for k, v := range l.c.query() {
+		name := strings.TrimSuffix(k, "[]")
+		paths := filters[name]
+		if len(paths) == 0 || !slices.ContainsFunc(paths, l.d.row.has) {
+			continue
+		}
+		out = append(out, condition{paths: paths, values: v, part: k == "name" || k == "mac"})
+	}
+	if l.c.route.op.GetId() == "getOrganizationActionBatches" {
+		if status := l.c.queryValue("status"); status != "" {
+			out = append(out, condition{paths: []string{"status"}, values: []string{status}})
+		}
+	}
+	return out
+}
+
+// has says whether rows of the shape can have the property.
+func (s *shape) has(path string) bool {
+	name, rest, more := strings.Cut(path, ".")
+	f := s.find(name)
+	return f != nil && (!more || (f.sub != nil && f.sub.has(rest)))
+}
+
+func (w wanted) match(row map[string]any) bool {
+	for _, c := range w {
+		if !c.match(row) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c condition) match(row map[string]any) bool {
+	for _, path := range c.paths {
+		if path == "status" {
+			if o, ok := row["status"].(map[string]any); ok {
+				return slices.Contains(c.values, batchState(o))
+			}
+		}
+		for _, have := range append(texts(row[path]), textAt(row, path)) {
+			for _, want := range c.values {
+				if have != "" && (have == want || (c.part && strings.Contains(have, want))) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}

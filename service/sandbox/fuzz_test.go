@@ -1,0 +1,70 @@
+package sandbox
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// FuzzRequest sends anything at all: no panic, and always an answer that HTTP allows.
+func FuzzRequest(f *testing.F) {
+	s := newSandbox(f, open())
+	f.Add("GET", "organizations", "perPage=3", "")
+	f.Add("PUT", "networks/"+s.NetworkID(0, 0), "", `{"name":null,"tags":[1,"a"],"productTypes":{}}`)
+	f.Add("POST", "networks/"+s.NetworkID(0, 1)+"/devices/claim", "", `{"serials":[1,null,"`+s.Serial(1, 0, 0)+`"]}`)
+	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/actionBatches", "", `{"confirmed":true,"actions":[{"resource":"/networks/x","operation":"create"},3]}`)
+	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/networks/moves", "", `{"network":[],"organizations":{"target":7}}`)
+	f.Add("GET", "networks/%2f%00/clients/%zz", "startingAfter=%ff&perPage=1e9", "")
+	f.Add("DELETE", "networks/"+s.NetworkID(2, 1), "a=b;c", "x")
+	f.Fuzz(func(t *testing.T, method, path, query, body string) {
+		r := httptest.NewRequest(http.MethodGet, "/api/v1/", strings.NewReader(body))
+		r.Method = method
+		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "/api/v1/"+path, "", query
+		r.Header.Set("Authorization", "Bearer key")
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if w.Code < 200 || w.Code > 599 {
+			t.Errorf("status %d", w.Code)
+		}
+		if w.Code != http.StatusNoContent && strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+			if _, err := decode(w.Body.Bytes()); err != nil {
+				t.Errorf("%s %s: not JSON: %.200s", method, path, w.Body)
+			}
+		}
+	})
+}
+
+// FuzzScript reads fault scripts: refused or accepted, never a panic.
+func FuzzScript(f *testing.F) {
+	s := newSandbox(f, open())
+	f.Add(`{"path":"/networks/","times":-1,"faults":[{"kind":"status","status":502,"body":"html"}]}`)
+	f.Add(`[{"faults":[{"kind":"redirect","target":"https://x/y"}]}]`)
+	f.Fuzz(func(_ *testing.T, body string) {
+		_ = s.faultsPage([]byte(body))
+		s.ClearFaults()
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	s := newSandbox(b, open())
+	h := s.Handler()
+	for _, row := range []struct{ name, path string }{
+		{"network", "/networks/" + s.NetworkID(0, 0)}, {"device", "/devices/" + s.Serial(0, 0, 0)}, {"devices", "/organizations/" + s.OrganizationID(0) + "/devices?perPage=3"},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			r := httptest.NewRequest(http.MethodGet, "/api/v1"+row.path, nil)
+			r.Header.Set("Authorization", "Bearer key")
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(&discard{header: make(http.Header, 8)}, r)
+			}
+		})
+	}
+}
+
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}

@@ -1,0 +1,174 @@
+package sandbox
+
+import (
+	"math"
+	"net"
+	"sort"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A bucket is a token bucket: rate a second, never more than burst. What is
+// refused takes nothing.
+type bucket struct {
+	tokens float64
+	last   time.Time
+	// outside are other applications that draw on the same budget.
+	outside []outside
+}
+
+// An outside application takes its rate out of the bucket before anyone else.
+type outside struct {
+	rate        float64
+	from, until time.Time
+}
+
+// whole is how short of one a token may be and still count: additions of
+// fractions of seconds do not come out even.
+const whole = 1 - 1e-9
+
+// take spends one token at an instant; false when there is none.
+func (b *bucket) take(now time.Time, rate, burst float64) bool {
+	b.advance(now, rate, burst)
+	if b.tokens < whole {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// again is when there will be a token, if nobody else takes it.
+func (b *bucket) again(rate float64) time.Duration {
+	if b.tokens >= whole || rate <= 0 {
+		return 0
+	}
+	return time.Duration((1 - b.tokens) / rate * float64(time.Second))
+}
+
+// advance refills the bucket up to an instant. An instant before the last one is
+// that one.
+func (b *bucket) advance(now time.Time, rate, burst float64) {
+	if b.last.IsZero() {
+		b.tokens, b.last = burst, now
+	}
+	if !now.After(b.last) {
+		return
+	}
+	if len(b.outside) == 0 {
+		b.tokens = math.Min(burst, b.tokens+now.Sub(b.last).Seconds()*rate)
+		b.last = now
+		return
+	}
+	// The rate of the outside changes where one comes or goes.
+	var steps []time.Time
+	for _, o := range b.outside {
+		for _, t := range [...]time.Time{o.from, o.until} {
+			if t.After(b.last) && t.Before(now) {
+				steps = append(steps, t)
+			}
+		}
+	}
+	sort.Slice(steps, func(i, j int) bool { return steps[i].Before(steps[j]) })
+	for _, t := range append(steps, now) {
+		drain, left := 0.0, b.outside[:0:0]
+		for _, o := range b.outside {
+			if !o.from.After(b.last) && o.until.After(b.last) {
+				drain += o.rate
+			}
+			if o.until.After(t) {
+				left = append(left, o)
+			}
+		}
+		b.tokens = math.Max(0, math.Min(burst, b.tokens+t.Sub(b.last).Seconds()*(rate-drain)))
+		b.last, b.outside = t, left
+	}
+}
+
+// A meter watches arrivals: how far they overran the budget, and how many came
+// in one second.
+type meter struct {
+	level  float64 // of a bucket that lets everything through; below zero is overdrawn
+	last   time.Time
+	worst  float64 // the lowest level, as a positive number
+	recent []int64 // arrivals of the last second, in Unix nanoseconds, oldest first
+	head   int
+	most   int
+}
+
+// count takes note of an arrival. The worst overdraft is the maximum over all
+// windows of (arrivals - (rate x length + burst)): the level of a bucket that may
+// run below zero is just that, with the sign turned.
+func (m *meter) count(now time.Time, rate, burst float64) {
+	if m.last.IsZero() {
+		m.level, m.last = burst, now
+	}
+	if now.After(m.last) {
+		m.level = math.Min(burst, m.level+now.Sub(m.last).Seconds()*rate)
+		m.last = now
+	}
+	m.level--
+	m.worst = math.Max(m.worst, -m.level)
+
+	at := now.UnixNano()
+	m.recent = append(m.recent, at)
+	for m.recent[m.head] <= at-int64(time.Second) {
+		m.head++
+	}
+	m.most = max(m.most, len(m.recent)-m.head)
+	if m.head > len(m.recent)/2 {
+		n := copy(m.recent, m.recent[m.head:])
+		m.recent, m.head = m.recent[:n], 0
+	}
+}
+
+// keyed are buckets by name, for source addresses and operations of their own.
+type keyed struct {
+	mu sync.Mutex
+	of map[string]*bucket
+}
+
+// mostKeyed bounds the names; the full buckets go first, as they are as good as new.
+const mostKeyed = 50_000
+
+func (k *keyed) take(name string, now time.Time, rate, burst float64) (ok bool, again time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	b := k.of[name]
+	if b == nil {
+		if k.of == nil {
+			k.of = make(map[string]*bucket)
+		}
+		if len(k.of) >= mostKeyed {
+			for n, b := range k.of {
+				if b.advance(now, rate, burst); b.tokens >= burst || len(k.of) >= 2*mostKeyed {
+					delete(k.of, n)
+				}
+			}
+		}
+		b = &bucket{}
+		k.of[name] = b
+	}
+	ok = b.take(now, rate, burst)
+	return ok, b.again(rate)
+}
+
+func (k *keyed) reset() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.of = nil
+}
+
+// sourceOf is the address that pays for a request: the peer's, without the port.
+func sourceOf(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}
+
+// retryAfter writes a delay as the header has it: whole seconds, at least one.
+func retryAfter(d time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}

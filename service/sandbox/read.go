@@ -1,0 +1,175 @@
+package sandbox
+
+import (
+	"net/http"
+	"strings"
+)
+
+// execute does what a request asks for, and answers it.
+func (s *Sandbox) execute(c *call) *answer {
+	d := s.detail(c.route)
+	if c.route.verb == verbGet {
+		return s.read(c, d)
+	}
+	if no := c.readBody(); no != nil {
+		return no
+	}
+	a := s.write(c, d)
+	if a.status < 300 {
+		s.store.record(c.r.Method, c.path, c.account.id, c.body, c.now)
+		c.account.written(c.route)
+	}
+	return a
+}
+
+// readBody reads the body as JSON: an object, or where the operation's body is
+// another value, that.
+func (c *call) readBody() *answer {
+	if len(c.body) == 0 {
+		return nil
+	}
+	v, err := decode(c.body)
+	if err != nil {
+		return refusal(http.StatusBadRequest, "There was a problem in the JSON you submitted: it cannot be read")
+	}
+	if _, ok := v.(map[string]any); !ok && c.route.op.GetRequestField() == "" {
+		return refusal(http.StatusBadRequest, "There was a problem in the JSON you submitted: it is not an object")
+	}
+	c.doc = v
+	return nil
+}
+
+func (s *Sandbox) read(c *call, d *detail) *answer {
+	switch c.route.op.GetId() {
+	case "getOrganizationApiRequests":
+		return s.apiRequests(c, d)
+	case "getOrganizationApiRequestsOverview":
+		return s.apiOverview(c)
+	case "getOrganizationApiRequestsOverviewResponseCodesByInterval":
+		return s.apiByInterval(c)
+	}
+	k := cacheKey{route: c.route.index, tls: c.r.TLS != nil, host: c.r.Host, path: c.path, query: c.r.URL.RawQuery}
+	version := c.account.version.Load()
+	open := c.allowed == nil || d.kind != rowsOrganizations
+	if open {
+		if a := s.cache.get(&k, version); a != nil {
+			return a
+		}
+	}
+	var a *answer
+	if d.rows != nil {
+		if s.store.isGone(c.path) {
+			return refusal(http.StatusNotFound, saysNotFound)
+		}
+		a = s.list(c, d)
+	} else {
+		a = s.single(c, d)
+	}
+	if open && a.cacheable && !c.underway {
+		s.cache.put(&k, version, a)
+	}
+	return a
+}
+
+// resource is the path under which a thing is kept. The inventory and
+// /devices/{serial} show one and the same device.
+func (c *call) resource() string {
+	if c.route.op.GetId() == "getOrganizationInventoryDevice" {
+		return "/devices/" + c.param("serial")
+	}
+	return c.path
+}
+
+// single answers one resource.
+func (s *Sandbox) single(c *call, d *detail) *answer {
+	path := c.resource()
+	if s.store.isGone(path) {
+		return refusal(http.StatusNotFound, saysNotFound)
+	}
+	doc := s.store.get(path)
+	if doc == nil && s.writtenOnly(c) {
+		return refusal(http.StatusNotFound, saysNotFound)
+	}
+	if d.shape == nil {
+		return &answer{status: d.status, cacheable: true}
+	}
+	made := func(dst []byte) []byte { return s.made(dst, c, d, path) }
+	if doc == nil || d.doc != nil {
+		return &answer{status: d.status, body: made(nil), cacheable: true}
+	}
+	return &answer{status: d.status, body: encode(s.shown(c, doc, d.shape, made)), cacheable: true}
+}
+
+// writtenOnly says whether the thing at a path can only be there because it was written.
+func (s *Sandbox) writtenOnly(c *call) bool {
+	return strings.Contains(c.path, "/actionBatches/")
+}
+
+// maker prepares to make up the thing that a call is about.
+func (s *Sandbox) maker(c *call, d *detail) maker {
+	m := maker{estate: s.estate, at: c.at, params: c.params, disabled: s.disabled[c.account.id]}
+	if n := len(c.params); n > 0 && strings.HasSuffix(c.route.op.GetPath(), "}") && d.rows == nil {
+		last := c.params[n-1]
+		m.key, m.id = d.key, last.value
+		if d.who == whoNobody {
+			m.at = s.estate.near(c.at, rowOf(last))
+		}
+	}
+	return m
+}
+
+// rowOf guesses which row of its collection an id belongs to, so that a resource
+// speaks of the same network alone as in the list.
+func rowOf(p param) int {
+	v, ok := digits(p.value)
+	switch {
+	case !ok:
+		return 0
+	case p.name == "number":
+		return int(v)
+	case v < 1_000_000:
+		return int(max(0, v-1))
+	}
+	return int(v % 1_000_000)
+}
+
+// made writes the thing at a path as it was before anyone wrote to it.
+func (s *Sandbox) made(dst []byte, c *call, d *detail, path string) []byte {
+	m := s.maker(c, d)
+	return m.document(dst, d, s.seed(path))
+}
+
+// document writes a whole made-up answer.
+func (m *maker) document(dst []byte, d *detail, seed uint64) []byte {
+	if d.doc != nil {
+		return m.field(dst, d.doc, mix(seed^d.doc.hash), d.who, 0)
+	}
+	return m.object(dst, d.shape, seed, d.who, 0)
+}
+
+// shown gives a written resource in the shape in which an operation shows it.
+func (s *Sandbox) shown(c *call, doc *document, shape *shape, made func([]byte) []byte) map[string]any {
+	stored := decodeObject(doc.body)
+	if stored == nil {
+		stored = map[string]any{}
+	}
+	if s.opts.Now().Before(doc.ready) {
+		c.underway = true
+		underway(stored)
+	}
+	if doc.shape == shape {
+		return stored
+	}
+	return overlay(decodeObject(made(nil)), stored, doc.shape, shape)
+}
+
+// underway is how a live tool and an action batch look before they are finished.
+func underway(o map[string]any) {
+	switch status := o["status"].(type) {
+	case string:
+		o["status"] = "running"
+	case map[string]any:
+		status["completed"] = false
+		status["createdResources"] = []any{}
+	}
+}

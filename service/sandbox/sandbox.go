@@ -1,0 +1,215 @@
+package sandbox
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/contract"
+)
+
+// Options say what world is simulated and how it misbehaves. The zero value is
+// a small world with the real limits and no faults.
+type Options struct {
+	// The size of the world: 3 organizations of 4 networks of 5 devices where 0;
+	// none where negative. Ten thousand organizations cost nothing until asked for.
+	Organizations, NetworksPerOrganization, DevicesPerNetwork int
+	// Rows of a collection that is made up (not organizations, networks, devices);
+	// 0: 3, and 7 to 12 where the collection is paginated.
+	Rows int
+	// Seed changes every made-up value, the jitter and the faults.
+	Seed uint64
+
+	// Keys maps API keys to the organizations that they reach; an empty list
+	// reaches all. nil: any key does.
+	Keys map[string][]string
+	// APIDisabled names organizations that have switched API access off.
+	APIDisabled []string
+
+	// LimitsOff answers everything that arrives. The statistics still hold it
+	// against the budget.
+	LimitsOff bool
+	// OrgRate and OrgBurst are an organization's bucket (requests a second,
+	// requests; 10 and 10 where 0), AddressRate a source address's (100; negative: none).
+	OrgRate, OrgBurst, AddressRate float64
+
+	// Jitter delays each request by a random time below it before it is counted
+	// at a bucket, as a network does. Latency is how long an answer takes after.
+	Jitter, Latency time.Duration
+	// BatchTime is how long an action batch runs (2 s where 0), DeleteTime how
+	// long deleting a network takes, beside Latency (100 ms where 0; negative: no time).
+	BatchTime, DeleteTime time.Duration
+
+	// Faults strike at random. Scripted ones are added later, see Script.
+	Faults Mix
+	// Shard is the scheme and host that redirects to a shard lead to. Where empty,
+	// the same server under the other of its names, localhost or 127.0.0.1.
+	Shard string
+	// LinkBase is the scheme and host in Link headers; the one that was asked where empty.
+	LinkBase string
+
+	// Observe is told of every request when it arrives.
+	Observe func(Arrival)
+	// Now is the time; time.Now where nil.
+	Now func() time.Time
+}
+
+// An Arrival is a request as it arrived.
+type Arrival struct {
+	Operation string // operationId; empty when there is none for the path
+	Method    string
+	Path      string // below /api/v1, as it was sent
+	Query     string
+	Header    http.Header // do not change
+	Body      []byte      // do not change
+	Time      time.Time
+}
+
+// A Sandbox is a simulated Dashboard. It starts no goroutines.
+type Sandbox struct {
+	opts     Options
+	started  time.Time
+	router   *router
+	shapes   shapes
+	estate   *estate
+	store    *store
+	cache    cache
+	faults   *faults
+	requests requestLog
+	disabled map[string]bool
+	allowed  map[string]map[string]bool // key -> organizations; nil value: all
+
+	accounts  sync.Map // organization number -> *account; -1: nobody's
+	addresses keyed
+	own       keyed // buckets of operations with a limit of their own
+	serial    atomic.Uint64
+	outage    atomic.Int64 // until when, in Unix nanoseconds; everything fails
+
+	randMu sync.Mutex
+	random *rand.Rand
+}
+
+// New builds a simulated Dashboard that serves the operations of the contract.
+func New(c *contract.Contract, opts Options) (*Sandbox, error) {
+	if c == nil {
+		return nil, errors.New("sandbox: no contract")
+	}
+	if opts.Jitter < 0 || opts.Latency < 0 || opts.OrgRate < 0 || opts.OrgBurst < 0 || opts.Rows < 0 {
+		return nil, errors.New("sandbox: jitter, latency, rates and rows cannot be negative")
+	}
+	if opts.Rows > mostRows || opts.Organizations > mostOrganizations || opts.NetworksPerOrganization > mostRows || opts.DevicesPerNetwork > mostRows {
+		return nil, errors.New("sandbox: the world is too large: at most 1,000,000 organizations, 100,000 networks each, 100,000 devices and rows each")
+	}
+	if err := opts.Faults.check(); err != nil {
+		return nil, err
+	}
+	opts.fill()
+	s := &Sandbox{
+		opts: opts, started: opts.Now(), router: newRouter(c),
+		estate:   newEstate(world{opts.Organizations, opts.NetworksPerOrganization, opts.DevicesPerNetwork}),
+		store:    newStore(),
+		disabled: make(map[string]bool), random: rand.New(rand.NewPCG(opts.Seed, 0x5eed)),
+	}
+	s.shapes.init()
+	s.cache.init()
+	s.faults = newFaults(opts)
+	for _, id := range opts.APIDisabled {
+		s.disabled[id] = true
+	}
+	if opts.Keys != nil {
+		s.allowed = make(map[string]map[string]bool, len(opts.Keys))
+		for key, ids := range opts.Keys {
+			var set map[string]bool
+			for _, id := range ids {
+				if set == nil {
+					set = make(map[string]bool, len(ids))
+				}
+				set[id] = true
+			}
+			s.allowed[key] = set
+		}
+	}
+	return s, nil
+}
+
+// Bounds of a world: ids are arithmetic, and must not run into each other.
+const (
+	mostOrganizations = 1_000_000
+	mostRows          = 100_000
+)
+
+func (o *Options) fill() {
+	size := func(v *int, usual int) {
+		if *v == 0 {
+			*v = usual
+		}
+		*v = max(*v, 0)
+	}
+	size(&o.Organizations, 3)
+	size(&o.NetworksPerOrganization, 4)
+	size(&o.DevicesPerNetwork, 5)
+	rate := func(v *float64, usual float64) {
+		if *v == 0 {
+			*v = usual
+		}
+	}
+	rate(&o.OrgRate, 10)
+	rate(&o.OrgBurst, 10)
+	rate(&o.AddressRate, 100)
+	if o.BatchTime == 0 {
+		o.BatchTime = 2 * time.Second
+	}
+	if o.DeleteTime == 0 {
+		o.DeleteTime = 100 * time.Millisecond
+	}
+	o.Shard = strings.TrimSuffix(o.Shard, "/")
+	o.LinkBase = strings.TrimSuffix(o.LinkBase, "/")
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Handler serves the API below /api/v1 and the sandbox's own pages below /_sim.
+func (s *Sandbox) Handler() http.Handler {
+	control := s.control()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		if rest, ok := strings.CutPrefix(path, "/api/v1"); ok && (rest == "" || rest[0] == '/') {
+			s.api(w, r, rest)
+			return
+		}
+		if strings.HasPrefix(path, "/_sim") {
+			control.ServeHTTP(w, r)
+			return
+		}
+		write(w, pageNotFound(), s.requestID())
+	})
+}
+
+// OrganizationID names organization i, NetworkID its network n, Serial that one's
+// device d: what a benchmark asks for without listing first.
+func (s *Sandbox) OrganizationID(i int) string { return s.estate.orgID(i) }
+
+// NetworkID names network n of organization i.
+func (s *Sandbox) NetworkID(i, n int) string {
+	return s.estate.networkID(i*s.opts.NetworksPerOrganization + n)
+}
+
+// Serial names device d of network n of organization i.
+func (s *Sandbox) Serial(i, n, d int) string {
+	return s.estate.serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
+}
+
+// seed is where the values of the thing at a path begin.
+func (s *Sandbox) seed(path string) uint64 { return mix(hashString(path) ^ s.opts.Seed) }
+
+// upTo draws a time below d.
+func (s *Sandbox) upTo(d time.Duration) time.Duration {
+	s.randMu.Lock()
+	defer s.randMu.Unlock()
+	return time.Duration(s.random.Int64N(int64(d)))
+}

@@ -1,0 +1,263 @@
+package sandbox
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The world that exists before anything is written: organization o has the
+// networks [o*N, (o+1)*N), network n the devices [n*D, (n+1)*D). Ids are
+// arithmetic on these numbers, in both directions, so that ten thousand
+// organizations cost nothing until someone asks for them.
+
+// Identifiers look like the vendor's: some fit a double, some do not, and a
+// client that parses them as numbers is found out.
+const (
+	orgShort     = 2930418
+	orgLong      = 646829496481000000
+	orgCreated   = 646829496490000000
+	networkShort = 24329156
+	networkLong  = 646829496481105433
+	netCreated   = 646829496900000000
+	// spares is how many devices of an organization's inventory are in no network.
+	spares = 2
+)
+
+// A world is the arithmetic of ids.
+type world struct {
+	orgs, nets, devs int // organizations, networks of each, devices of each network
+}
+
+// kinds of device in the order in which a network gets them.
+var kinds = [...]struct{ product, prefix, model, short string }{
+	{"wireless", "Q2MD", "MR46", "ap"},
+	{"switch", "Q2SW", "MS120-8", "switch"},
+	{"appliance", "Q2KY", "MX68", "appliance"},
+	{"camera", "Q2CV", "MV12", "camera"},
+	{"sensor", "Q2SN", "MT10", "sensor"},
+	{"cellularGateway", "Q2CG", "MG41", "gateway"},
+}
+
+func (w *world) orgID(i int) string {
+	if i >= w.orgs {
+		return strconv.FormatInt(orgCreated+int64(i-w.orgs), 10)
+	}
+	if i%2 == 1 {
+		return strconv.FormatInt(orgLong+int64(i), 10)
+	}
+	return strconv.Itoa(orgShort + i)
+}
+
+// orgIndex is the inverse of orgID. Organizations created later count from
+// w.orgs; whether such a one exists the estate knows.
+func (w *world) orgIndex(id string) (int, bool) {
+	v, ok := digits(id)
+	if !ok {
+		return 0, false
+	}
+	var i int64
+	switch {
+	case v >= orgCreated:
+		return w.orgs + int(v-orgCreated), true
+	case v >= orgLong:
+		if i = v - orgLong; i%2 != 1 {
+			return 0, false
+		}
+	default:
+		if i = v - orgShort; i%2 != 0 {
+			return 0, false
+		}
+	}
+	return int(i), i >= 0 && i < int64(w.orgs)
+}
+
+// networkID names network g, counted over all organizations: every second one
+// is of a single product, as its N_ says.
+func (w *world) networkID(g int) string {
+	if g >= w.orgs*w.nets {
+		return "L_" + strconv.FormatInt(netCreated+int64(g-w.orgs*w.nets), 10)
+	}
+	if w.combined(g) {
+		return "L_" + strconv.FormatInt(networkLong+int64(g), 10)
+	}
+	return "N_" + strconv.Itoa(networkShort+g)
+}
+
+func (w *world) networkIndex(id string) (int, bool) {
+	if len(id) < 3 || id[1] != '_' {
+		return 0, false
+	}
+	v, ok := digits(id[2:])
+	if !ok {
+		return 0, false
+	}
+	native := w.orgs * w.nets
+	switch id[0] {
+	case 'N':
+		g := v - networkShort
+		return int(g), g >= 0 && g < int64(native) && !w.combined(int(g))
+	case 'L':
+		if v >= netCreated {
+			return native + int(v-netCreated), true
+		}
+		g := v - networkLong
+		return int(g), g >= 0 && g < int64(native) && w.combined(int(g))
+	}
+	return 0, false
+}
+
+// combined says whether network g holds several products; it may also be one
+// that was created, which always does.
+func (w *world) combined(g int) bool { return g%2 == 1 || g >= w.orgs*w.nets }
+
+func (w *world) networkName(g int) string { return "Branch " + pad(g+1, 4) }
+
+// networkKind is the product of a single-product network.
+func (w *world) networkKind(g int) int { return (g / 2) % 3 }
+
+// products lists what a network supports.
+func (w *world) products(g int) []string {
+	if !w.combined(g) {
+		return []string{kinds[w.networkKind(g)].product}
+	}
+	n := max(3, min(w.devs, len(kinds)))
+	out := make([]string, n)
+	for i := range out {
+		out[i] = kinds[i].product
+	}
+	return out
+}
+
+// deviceKind is the product of device d; spares are switches.
+func (w *world) deviceKind(d int) int {
+	if d >= w.orgs*w.nets*w.devs {
+		return 1
+	}
+	if g := d / w.devs; !w.combined(g) {
+		return w.networkKind(g)
+	}
+	return (d % w.devs) % len(kinds)
+}
+
+// The alphabet of serials has no letters that read like digits.
+const serialAlphabet = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+// serialFactor spreads neighbouring numbers over the 40 bits of a serial; odd,
+// hence invertible modulo 2^40, and serialInverse is its inverse.
+const (
+	serialFactor  = 0x9E3779B97F
+	serialInverse = 0x4C19BC067F
+	serialMask    = 1<<40 - 1
+)
+
+// serial names device d. Devices beyond the networks' own are the spares.
+func (w *world) serial(d int) string {
+	x := uint64(d) * serialFactor & serialMask
+	b := [14]byte{}
+	copy(b[:], kinds[w.deviceKind(d)].prefix)
+	for i, at := range [...]int{13, 12, 11, 10, 8, 7, 6, 5} {
+		b[at] = serialAlphabet[x>>(5*i)&31]
+	}
+	b[4], b[9] = '-', '-'
+	return string(b[:])
+}
+
+func (w *world) serialIndex(s string) (int, bool) {
+	if len(s) != 14 || s[4] != '-' || s[9] != '-' {
+		return 0, false
+	}
+	var x uint64
+	for _, at := range [...]int{5, 6, 7, 8, 10, 11, 12, 13} {
+		v := strings.IndexByte(serialAlphabet, s[at])
+		if v < 0 {
+			return 0, false
+		}
+		x = x<<5 | uint64(v)
+	}
+	d := x * serialInverse & serialMask
+	if d >= uint64(w.orgs*(w.nets*w.devs+spares)) {
+		return 0, false
+	}
+	return int(d), s[:4] == kinds[w.deviceKind(int(d))].prefix
+}
+
+// deviceNetwork is the network that device d belongs to from the start; -1 for a spare.
+func (w *world) deviceNetwork(d int) int {
+	if d >= w.orgs*w.nets*w.devs {
+		return -1
+	}
+	return d / w.devs
+}
+
+// deviceOrg is the organization whose inventory device d is in from the start.
+func (w *world) deviceOrg(d int) int {
+	if all := w.orgs * w.nets * w.devs; d >= all {
+		return (d - all) / spares
+	}
+	return d / w.devs / w.nets
+}
+
+// spare is the s-th device of the organization's that is in no network.
+func (w *world) spare(org, s int) int { return w.orgs*w.nets*w.devs + org*spares + s }
+
+func (w *world) deviceName(d int) string {
+	k := kinds[w.deviceKind(d)]
+	g := w.deviceNetwork(d)
+	if g < 0 {
+		return ""
+	}
+	return w.networkName(g) + " " + k.short + " " + strconv.Itoa(d%w.devs+1)
+}
+
+func deviceMAC(d int) string {
+	const hex = "0123456789abcdef"
+	b := []byte("e0:55:3d:00:00:00")
+	b[4] = hex[5^d>>24&7] // beyond 2^24 devices the vendor's prefix runs over
+	for i, at := range [...]int{15, 12, 9} {
+		v := d >> (8 * i) & 255
+		b[at], b[at+1] = hex[v>>4], hex[v&15]
+	}
+	return string(b)
+}
+
+// digits reads a decimal number of at most 18 digits.
+func digits(s string) (int64, bool) {
+	if len(s) == 0 || len(s) > 18 || (s[0] == '0' && len(s) > 1) {
+		return 0, false
+	}
+	var v int64
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + int64(c-'0')
+	}
+	return v, true
+}
+
+func pad(n, width int) string {
+	s := strconv.Itoa(n)
+	if len(s) < width {
+		s = strings.Repeat("0", width-len(s)) + s
+	}
+	return s
+}
+
+// Configuration templates have ids that look like a network's, and are asked for
+// as networks: common practice, although the vendor's document does not say so.
+const (
+	templates    = 2
+	templateFrom = 900_000_000_000
+)
+
+func (w *world) templateID(org, i int) string {
+	return "N_" + strconv.Itoa(templateFrom+org*templates+i)
+}
+
+// templateOrg says whose configuration template an id names.
+func (w *world) templateOrg(id string) (org int, ok bool) {
+	v, ok := digits(strings.TrimPrefix(id, "N_"))
+	v -= templateFrom
+	return int(v / templates), ok && len(id) > 2 && id[0] == 'N' && v >= 0 && v < int64(w.orgs*templates)
+}

@@ -1,0 +1,207 @@
+package sandbox
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// write does what a PUT, POST or DELETE asks for.
+func (s *Sandbox) write(c *call, d *detail) *answer {
+	switch c.route.op.GetId() {
+	case "createOrganization", "cloneOrganization":
+		return s.createOrganization(c, d)
+	case "updateOrganization", "updateNetwork", "updateDevice":
+		return s.rename(c, d)
+	case "deleteOrganization":
+		return s.deleteOrganization(c, d)
+	case "createOrganizationNetwork":
+		return s.createNetwork(c, d)
+	case "deleteNetwork":
+		return s.deleteNetwork(c, d)
+	case "combineOrganizationNetworks":
+		return s.combineNetworks(c, d)
+	case "createNetworkMove":
+		return s.moveNetwork(c, d)
+	case "claimNetworkDevices":
+		return s.claimDevices(c, d)
+	case "removeNetworkDevices":
+		return s.removeDevice(c, d)
+	case "claimIntoOrganization", "claimIntoOrganizationInventory":
+		return s.claimInventory(c, d)
+	case "releaseFromOrganizationInventory":
+		return s.releaseInventory(c, d)
+	case "createOrganizationActionBatch":
+		return s.createBatch(c, d)
+	case "updateOrganizationActionBatch":
+		return s.updateBatch(c, d)
+	case "deleteOrganizationActionBatch":
+		return s.deleteBatch(c, d)
+	}
+	if s.store.isGone(c.path) {
+		return refusal(http.StatusNotFound, saysNotFound)
+	}
+	switch c.route.verb {
+	case verbDelete:
+		return s.remove(c, d)
+	case verbPost:
+		return s.post(c, d)
+	}
+	return s.put(c, d)
+}
+
+// remove deletes a row, or takes a setting back to what it was.
+func (s *Sandbox) remove(c *call, d *detail) *answer {
+	if strings.HasSuffix(c.route.op.GetPath(), "}") {
+		s.store.remove(c.path)
+	} else {
+		s.store.forget(c.path)
+	}
+	return &answer{status: d.status}
+}
+
+// keeper is the detail of the GET for what a write changes: the stored form is
+// the one that reads show.
+func (s *Sandbox) keeper(n *node, d *detail) *detail {
+	if n != nil && n.route[verbGet] != nil {
+		if g := s.detail(n.route[verbGet]); g.rows == nil && g.doc == nil && g.shape != nil {
+			return g
+		}
+	}
+	return d
+}
+
+// put merges a body into a resource.
+func (s *Sandbox) put(c *call, d *detail) *answer {
+	keep := s.keeper(c.route.node, d)
+	if keep.shape == nil || keep.rows != nil || keep.doc != nil {
+		return s.act(c, d)
+	}
+	made := func(dst []byte) []byte { return s.made(dst, c, keep, c.path) }
+	var now map[string]any
+	since, ready := c.now, c.now
+	if doc := s.store.get(c.path); doc != nil {
+		now = s.shown(c, doc, keep.shape, made)
+		since, ready = doc.since, doc.ready
+	} else {
+		now = decodeObject(made(nil))
+	}
+	patch, _ := keep.shape.fit(c.object())
+	if p, ok := patch.(map[string]any); ok {
+		if strings.HasSuffix(c.route.op.GetPath(), "}") {
+			delete(p, keep.key) // who it is, its path says
+		}
+		now = merge(now, p)
+	}
+	doc := &document{body: encode(now), shape: keep.shape, since: since, ready: ready}
+	s.store.put(c.path, doc)
+	return s.answerWith(c, d, doc, c.path)
+}
+
+// post creates a row where the collection has rows that can be read, and is an
+// action otherwise.
+func (s *Sandbox) post(c *call, d *detail) *answer {
+	n := c.route.node
+	if d.param != "" {
+		return s.create(c, d, s.keeper(d.item, d), d.param)
+	}
+	if g := n.route[verbGet]; g != nil {
+		gd := s.detail(g)
+		switch {
+		case gd.rows != nil && gd.row != nil && strings.HasPrefix(c.route.op.GetId(), "create"):
+			return s.create(c, d, &detail{shape: gd.row, key: gd.key, who: gd.who}, "")
+		case gd.rows == nil && gd.doc == nil && gd.shape != nil && gd.key == "":
+			return s.put(c, d)
+		}
+	}
+	return s.act(c, d)
+}
+
+// create stores a new row.
+func (s *Sandbox) create(c *call, d, keep *detail, param string) *answer {
+	shape := keep.shape
+	if keep.rows != nil {
+		shape = keep.row
+	}
+	if shape == nil {
+		return s.act(c, d)
+	}
+	body := c.object()
+	key := shape.identifier(param)
+	if own := shape.find(keep.key); own != nil {
+		key = keep.key
+	}
+	id := text(body[key])
+	if id == "" && param != "" {
+		id = text(body[param])
+	}
+	if id == "" || strings.ContainsAny(id, "/?#%") {
+		if f := shape.find(key); f != nil && f.kind == kindInt {
+			id = strconv.Itoa(1000 + s.store.next())
+		} else {
+			id = madeID(hashString(c.path)%1e11, createdFrom+s.store.next())
+		}
+	}
+	path := c.path + "/" + id
+	m := s.maker(c, d)
+	m.key, m.id = key, id
+	o := decodeObject(m.object(nil, shape, s.seed(path), keep.who, 0))
+	patch, _ := shape.fit(body)
+	if p, ok := patch.(map[string]any); ok {
+		o = merge(o, p)
+	}
+	doc := &document{shape: shape, since: c.now, ready: c.now}
+	if strings.Contains(c.path, "/liveTools/") {
+		doc.ready = c.now.Add(s.opts.BatchTime)
+		o["status"] = "complete"
+		if shape.find("url") != nil {
+			o["url"] = path
+		}
+	}
+	doc.body = encode(o)
+	s.store.create(c.path, id, doc)
+	return s.answerWith(c, d, doc, path)
+}
+
+// answerWith shows what a write left in the shape of the write's own answer.
+func (s *Sandbox) answerWith(c *call, d *detail, doc *document, path string) *answer {
+	a := &answer{status: d.status}
+	if d.shape == nil || d.status == http.StatusNoContent {
+		return a
+	}
+	if d.rows == nil && d.doc == nil {
+		a.body = encode(s.shown(c, doc, d.shape, func(dst []byte) []byte { return s.made(dst, c, d, path) }))
+		return a
+	}
+	if d.rows != nil && d.row != nil && d.rows == d.doc {
+		m := s.maker(c, d)
+		made := func(dst []byte) []byte { return m.object(dst, d.row, s.seed(path), d.who, 0) }
+		a.body = encode([]any{s.shown(c, doc, d.row, made)})
+		return a
+	}
+	a.body = s.made(nil, c, d, path)
+	return a
+}
+
+// act answers a write that leaves nothing to be read: what was sent is shown
+// again where the answer has a place for it.
+func (s *Sandbox) act(c *call, d *detail) *answer {
+	a := &answer{status: d.status}
+	if d.shape == nil || d.status == http.StatusNoContent {
+		return a
+	}
+	a.body = s.made(nil, c, d, c.path)
+	if d.doc == nil {
+		if fit, ok := d.shape.fit(c.object()); ok {
+			a.body = encode(merge(decodeObject(a.body), fit.(map[string]any)))
+		}
+		return a
+	}
+	if sent, ok := c.doc.([]any); ok {
+		if fit, ok := d.doc.fit(slices.Clone(sent)); ok {
+			a.body = encode(fit)
+		}
+	}
+	return a
+}
