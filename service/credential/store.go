@@ -1,0 +1,235 @@
+package credential
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+const (
+	// holdRejected is how long a key that the Dashboard rejected stands behind
+	// the other one. A new key may take a minute until the Dashboard knows it
+	// everywhere, so it gets another chance.
+	holdRejected = time.Minute
+	// keepReplaced is how long a key that has gone from its file stays at hand for
+	// the case that the one in its place is rejected. After that it is not used.
+	keepReplaced = 5 * time.Minute
+)
+
+// A Store gives the Dashboard key for a call. It is safe for concurrent use.
+type Store struct {
+	files   *secretfile.Watcher
+	ownKeys names
+
+	mu      sync.RWMutex
+	entries []*entry
+}
+
+// An entry is one configured key: what its file holds now, and what is left of
+// what it held before.
+type entry struct {
+	name          string
+	organizations names
+	callers       names
+	inFile        bool
+
+	keys []held // those of the file in its order, then those replaced
+}
+
+type held struct {
+	key      dashboard.Key
+	until    time.Time // of a replaced key: when it is used no more; zero for one of the file
+	rejected time.Time // until when it stands behind the others
+}
+
+// NewStore reads all keys. Files re-reads those of files; environ looks up
+// environment variables, nil for the process's own.
+func NewStore(c Config, files *secretfile.Watcher, environ func(string) (string, bool)) (*Store, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if environ == nil {
+		environ = os.LookupEnv
+	}
+	s := &Store{files: files, ownKeys: c.OwnKey}
+	for i := range c.Keys {
+		k := &c.Keys[i]
+		e := &entry{name: k.Name, organizations: k.Organizations, callers: k.Callers, inFile: k.File != ""}
+		s.entries = append(s.entries, e)
+		load := func(contents [][]byte) error {
+			keys, err := parseKeys(contents[0])
+			if err == nil {
+				s.replace(e, keys)
+			}
+			return err
+		}
+		if k.File != "" {
+			if err := files.Add(secretfile.Group{Name: "key " + k.Name, Paths: []string{k.File}, Load: load}); err != nil {
+				return nil, fmt.Errorf("keys[%d].file: %w", i, err)
+			}
+			continue
+		}
+		text, ok := environ(k.Env)
+		if !ok {
+			return nil, fmt.Errorf("keys[%d].env: the environment has no %s", i, k.Env)
+		}
+		if err := load([][]byte{[]byte(text)}); err != nil {
+			return nil, fmt.Errorf("keys[%d].env: %s: %w", i, k.Env, err)
+		}
+	}
+	return s, nil
+}
+
+// replace puts the keys of a file in. Those that have gone from it stay behind
+// them for a while; marks of rejection stay with their keys.
+func (s *Store) replace(e *entry, keys []dashboard.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var next []held
+	for _, k := range keys {
+		h := held{key: k}
+		if i := e.find(k); i >= 0 {
+			h.rejected = e.keys[i].rejected
+		}
+		next = append(next, h)
+	}
+	for _, h := range e.keys {
+		// What was replaced twice has had its time.
+		if h.until.IsZero() && !slices.ContainsFunc(keys, func(k dashboard.Key) bool { return k.ID() == h.key.ID() }) {
+			h.until = now.Add(keepReplaced)
+			next = append(next, h)
+		}
+	}
+	e.keys = next
+}
+
+func (e *entry) find(k dashboard.Key) int {
+	return slices.IndexFunc(e.keys, func(h held) bool { return h.key.ID() == k.ID() })
+}
+
+// current is the key to use now: the first that is neither past its time
+// nor rejected a moment ago; the file's first when all were.
+func (e *entry) current(now time.Time) dashboard.Key {
+	for _, h := range e.keys {
+		if !now.Before(h.rejected) && (h.until.IsZero() || now.Before(h.until)) {
+			return h.key
+		}
+	}
+	return e.keys[0].key
+}
+
+// Pick gives the key for a call: of the first entry that serves the caller and
+// the organization. While the organization is not known (""), or there is none,
+// the first that serves the caller; with keys for different organizations a
+// caller does well to say which one it means. The error is a *fault.Error of
+// kind CallerNotAllowed.
+func (s *Store) Pick(caller, organization string) (dashboard.Key, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := time.Now()
+	for _, e := range s.entries {
+		if e.callers.match(caller) && (organization == "" || e.organizations.match(organization)) {
+			return e.current(now), nil
+		}
+	}
+	f := &fault.Error{Kind: fault.CallerNotAllowed, Reason: "NO_API_KEY"}
+	f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q; ask its operator for one", caller)
+	if organization != "" {
+		f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q in organization %s; ask its operator for one", caller, organization)
+	}
+	return dashboard.Key{}, f
+}
+
+// Candidates gives one key of each entry that serves the caller, in order and
+// without repeats: what to try when an owner has to be looked up and it is not
+// known whose organization it is of.
+func (s *Store) Candidates(caller string) []dashboard.Key {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := time.Now()
+	var out []dashboard.Key
+	for _, e := range s.entries {
+		if !e.callers.match(caller) {
+			continue
+		}
+		k := e.current(now)
+		if !slices.ContainsFunc(out, func(have dashboard.Key) bool { return have.ID() == k.ID() }) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Rejected takes note that the Dashboard answered 401 to a key, and gives the
+// key to try instead; false when there is none, and the answer has to stand. For
+// a minute the other key goes first. The file is looked at at once: what was
+// rejected may have been replaced already.
+func (s *Store) Rejected(k dashboard.Key) (dashboard.Key, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var other dashboard.Key
+	for _, e := range s.entries {
+		i := e.find(k)
+		if i < 0 {
+			continue
+		}
+		e.keys[i].rejected = now.Add(holdRejected)
+		if e.inFile {
+			s.files.Poke()
+		}
+		if next := e.current(now); other.Zero() && next.ID() != k.ID() && !e.rejectedNow(next, now) {
+			other = next
+		}
+	}
+	return other, !other.Zero()
+}
+
+func (e *entry) rejectedNow(k dashboard.Key, now time.Time) bool {
+	i := e.find(k)
+	return i >= 0 && now.Before(e.keys[i].rejected)
+}
+
+// A KeyState is what may be shown of a key.
+type KeyState struct {
+	// Name of the entry, and fingerprint of the key that it uses at this moment.
+	Name, ID string
+	// Rejected: every key of the entry was, a moment ago.
+	Rejected bool
+}
+
+// States tells about every entry, in order, for an operator's eyes.
+func (s *Store) States() []KeyState {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	now := time.Now()
+	out := make([]KeyState, 0, len(s.entries))
+	for _, e := range s.entries {
+		k := e.current(now)
+		out = append(out, KeyState{Name: e.name, ID: k.ID(), Rejected: e.rejectedNow(k, now)})
+	}
+	return out
+}
+
+// Own makes a key of what a caller sent as its own. The error is a *fault.Error:
+// of kind CallerNotAllowed where the caller may not, BadRequest where it is no key.
+func (s *Store) Own(caller, field, text string) (dashboard.Key, error) {
+	if !s.ownKeys.contain(caller) {
+		return dashboard.Key{}, &fault.Error{
+			Kind: fault.CallerNotAllowed, Reason: "OWN_KEY_NOT_ALLOWED", Field: field,
+			Detail: fmt.Sprintf("caller %q may not bring a Dashboard key of its own; leave %s out, or ask the broker's operator to add it to own_key_callers", caller, field),
+		}
+	}
+	k, err := parseKey(text)
+	if err != nil {
+		return dashboard.Key{}, fault.Bad(field, "%s %s", field, err)
+	}
+	return k, nil
+}

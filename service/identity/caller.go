@@ -1,0 +1,70 @@
+// Package identity says who calls, as a typed value in the context, and what
+// that caller may do. The caller comes from the client certificate, from what a
+// trusted proxy says about it, or from a token; the policy is rules, and what no
+// rule allows is refused. Nothing else in the service reads certificates,
+// tokens or the headers of a mesh.
+package identity
+
+import "context"
+
+// A Source is where a caller's name comes from.
+type Source uint8
+
+// The sources.
+const (
+	// NoSource: no source is switched on, and everyone is anonymous.
+	NoSource Source = iota
+	// PeerCertificate: the SPIFFE id of the client certificate of the connection.
+	PeerCertificate
+	// ForwardedCertificate: x-forwarded-client-cert, from a trusted Envoy.
+	ForwardedCertificate
+	// LinkerdClient: l5d-client-id, from a trusted Linkerd proxy.
+	LinkerdClient
+	// Token: a JSON Web Token in the authorization header.
+	Token
+)
+
+var sources = [...]string{
+	NoSource: "none", PeerCertificate: "peer certificate", ForwardedCertificate: "x-forwarded-client-cert",
+	LinkerdClient: "l5d-client-id", Token: "token",
+}
+
+// String names the source as logs do.
+func (s Source) String() string {
+	if int(s) < len(sources) {
+		return sources[s]
+	}
+	return "unknown"
+}
+
+// A Caller is a service that calls. It is comparable.
+type Caller struct {
+	// ID is the name that rules, fairness and the record of attempts go by:
+	// spiffe://mesh.example/ns/shop/sa/orders, a Linkerd identity, a token's subject.
+	ID     string
+	Source Source
+}
+
+// Anonymous is the caller where no source is switched on, and the answer to who
+// calls where nobody has asked yet.
+var Anonymous = Caller{ID: anonymousID}
+
+const anonymousID = "anonymous"
+
+// String gives the caller's name.
+func (c Caller) String() string { return c.ID }
+
+type contextKey struct{}
+
+// With gives a context in which the caller is known.
+func With(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// From asks the context who calls. Anonymous when it does not know.
+func From(ctx context.Context) Caller {
+	if c, ok := ctx.Value(contextKey{}).(Caller); ok {
+		return c
+	}
+	return Anonymous
+}

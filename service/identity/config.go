@@ -1,0 +1,146 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Config says how callers are known. Everything is off when it is empty:
+// everyone is anonymous, and the daemon then listens on loopback alone unless it
+// is told otherwise.
+//
+// Several sources may be on. A token comes first: one that is not valid is an
+// error, also where another source would know the caller. Then what a trusted
+// proxy says, then the client certificate.
+type Config struct {
+	// PeerCertificate takes the caller from the client certificate of the
+	// connection: its one SPIFFE id. For callers that speak mutual TLS with the
+	// broker itself, without a mesh between.
+	PeerCertificate bool `yaml:"peer_certificate"`
+	// ForwardedClientCert takes it from x-forwarded-client-cert, the header of
+	// Envoy and Istio.
+	ForwardedClientCert *ProxyConfig `yaml:"forwarded_client_cert"`
+	// LinkerdClientID takes it from l5d-client-id, the header of Linkerd.
+	LinkerdClientID *ProxyConfig `yaml:"linkerd_client_id"`
+	// Token takes it from a JSON Web Token in the authorization header.
+	Token *TokenConfig `yaml:"token"`
+	// TrustDomains are the SPIFFE trust domains that callers may be of, such as
+	// cluster.local. Empty for every one that the certificates' authority signs for.
+	TrustDomains []string `yaml:"trust_domains"`
+}
+
+// A ProxyConfig says whose word about the caller counts.
+type ProxyConfig struct {
+	// Trusted are the proxies: addresses or networks (127.0.0.1, 10.1.0.0/16),
+	// "unix" for every peer on a unix socket, SPIFFE ids of their client
+	// certificates, exact or ending in "*". Loopback is not trusted unless it is
+	// named: list 127.0.0.0/8 for a sidecar (Istio's comes from 127.0.0.6). From
+	// everyone else the header is dropped unread.
+	//
+	// Each header has its own list, because a proxy that writes the one passes
+	// on the other as a client sent it.
+	Trusted []string `yaml:"trusted"`
+}
+
+// A TokenConfig says which tokens count.
+type TokenConfig struct {
+	// KeysFile holds the issuer's public keys: a JSON Web Key Set, or PEM. It is
+	// re-read when it changes. Either this or KeysURL.
+	KeysFile string `yaml:"keys_file"`
+	// KeysURL is where the issuer publishes its key set (jwks_uri): https, or
+	// http to a loopback address. Fetched every five minutes, and when a token
+	// names a key that is not known.
+	KeysURL string `yaml:"keys_url"`
+	// Issuer is the iss that tokens must have. Required.
+	Issuer string `yaml:"issuer"`
+	// Audiences: a token must be for one of them. Required: without it a token
+	// that was meant for another service would count here.
+	Audiences []string `yaml:"audiences"`
+	// Algorithms that tokens may be signed with: RS256, RS384, RS512, PS256,
+	// PS384, PS512, ES256, ES384, ES512, EdDSA. Empty for RS256, ES256 and EdDSA.
+	Algorithms []string `yaml:"algorithms"`
+	// Claim that names the caller; sub when empty.
+	Claim string `yaml:"claim"`
+	// Prefix goes before the claim, so that an issuer's names cannot be mistaken
+	// for another source's: with "jwt:" the caller is "jwt:orders". May be empty.
+	Prefix string `yaml:"prefix"`
+	// SPIFFE says that the claim is a SPIFFE id (JWT-SVID) and stands for the
+	// same caller as a certificate with that id.
+	SPIFFE bool `yaml:"spiffe"`
+}
+
+// On reports whether a source is switched on.
+func (c *Config) On() bool {
+	return c.PeerCertificate || c.ForwardedClientCert != nil || c.LinkerdClientID != nil || c.Token != nil
+}
+
+// Validate says what is wrong, in one line that names the key.
+func (c *Config) Validate() error {
+	for i, d := range c.TrustDomains {
+		if !trustDomain(d) {
+			return fmt.Errorf("trust_domains[%d]: %q is not a trust domain; write it without spiffe://, as in cluster.local", i, clip(d))
+		}
+	}
+	for key, p := range map[string]*ProxyConfig{keyForwarded: c.ForwardedClientCert, keyLinkerd: c.LinkerdClientID} {
+		if p == nil {
+			continue
+		}
+		if _, err := newTrust(key, p.Trusted); err != nil {
+			return err
+		}
+	}
+	if c.Token != nil {
+		if err := c.Token.validate(); err != nil {
+			return fmt.Errorf("token.%w", err)
+		}
+	}
+	return nil
+}
+
+// The keys of the lists of trusted peers, for errors.
+const (
+	keyForwarded = "forwarded_client_cert.trusted"
+	keyLinkerd   = "linkerd_client_id.trusted"
+)
+
+// algorithms gives those that are allowed.
+func (c *TokenConfig) algorithms() []string {
+	if len(c.Algorithms) == 0 {
+		return []string{"RS256", "ES256", "EdDSA"}
+	}
+	return c.Algorithms
+}
+
+func (c *TokenConfig) validate() error {
+	switch {
+	case (c.KeysFile == "") == (c.KeysURL == ""):
+		return errors.New("keys_file: give either keys_file or keys_url")
+	case c.Issuer == "":
+		return errors.New("issuer: is required; it is the iss of the tokens that count")
+	case len(c.Audiences) == 0 || slices.Contains(c.Audiences, ""):
+		return errors.New("audiences: name at least one, and none that is empty; a token for another service must not count here")
+	case c.SPIFFE && c.Prefix != "":
+		return errors.New("prefix: does not go with spiffe: true, where the claim is the whole name")
+	}
+	for i, a := range c.Algorithms {
+		if !slices.Contains(algorithms[:], a) {
+			return fmt.Errorf("algorithms[%d]: %q is not one of %s", i, clip(a), strings.Join(algorithms[:], ", "))
+		}
+	}
+	if c.KeysURL != "" {
+		u, err := url.Parse(c.KeysURL)
+		if err != nil || u.Host == "" || u.User != nil || !(u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())) {
+			return errors.New("keys_url: must be an https address without a password in it (http goes to loopback alone)")
+		}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}

@@ -1,0 +1,183 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// keysEvery is how often an issuer's keys are fetched anew. Issuers publish a
+	// key well before they sign with it.
+	keysEvery = 5 * time.Minute
+	// keysAgain is how soon they are fetched again after a failure, and the least
+	// time between two fetches because of tokens that name a key nobody knows:
+	// whoever sends such tokens must not make the broker hammer the issuer.
+	keysAgain = 15 * time.Second
+	// keysTimeout bounds one fetch.
+	keysTimeout = 5 * time.Second
+	// maxKeysBytes bounds the document.
+	maxKeysBytes = 1 << 20
+)
+
+// A keySource gives the keys of the moment. Those of a file are put in by the
+// watcher of the file; those of an address it fetches itself until it is closed.
+type keySource struct {
+	set atomic.Pointer[keySet]
+
+	url     string
+	client  *http.Client
+	log     *slog.Logger
+	observe func(err error)
+	wanted  chan struct{} // a token names a key that is not in the set
+	cancel  context.CancelFunc
+	done    chan struct{}
+
+	mu      sync.Mutex
+	fetched time.Time     // when the last fetch ended
+	round   chan struct{} // closed at the end of the fetch that is under way or comes next
+	busy    bool          // one is under way, or asked for
+}
+
+// keys gives the set of the moment, nil before the first.
+func (s *keySource) keys() *keySet { return s.set.Load() }
+
+// load takes the contents of a file.
+func (s *keySource) load(contents [][]byte) error {
+	set, err := parseKeySet(contents[0])
+	if err != nil {
+		return err
+	}
+	s.set.Store(&set)
+	return nil
+}
+
+// fetchFrom makes it fetch from an address, at once and then again and again.
+// An issuer that does not answer does not keep the broker from starting: tokens
+// are refused, with that reason, until it does.
+func (s *keySource) fetchFrom(url string, client *http.Client, log *slog.Logger, observe func(error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.url, s.log, s.observe = url, log, observe
+	s.cancel, s.done, s.wanted = cancel, make(chan struct{}), make(chan struct{}, 1)
+	s.round, s.busy = make(chan struct{}), true
+	c := *client
+	// The keys come from where the configuration says, and from nowhere else.
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	s.client = &c
+	go s.run(ctx)
+}
+
+func (s *keySource) run(ctx context.Context) {
+	defer close(s.done)
+	for {
+		next := keysEvery
+		if err := s.fetchOnce(ctx); err != nil {
+			next = keysAgain
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-s.wanted:
+			timer.Stop()
+		}
+	}
+}
+
+// close ends the fetching.
+func (s *keySource) close() {
+	if s.cancel != nil {
+		s.cancel()
+		<-s.done
+		s.client.CloseIdleConnections()
+	}
+}
+
+// renew has the keys fetched because a token names one that is not in the set.
+// It waits for the fetch, as long as ctx lasts, and reports whether there was
+// one: never for a file, and not when the last one was a moment ago.
+func (s *keySource) renew(ctx context.Context) bool {
+	if s.url == "" {
+		return false
+	}
+	s.mu.Lock()
+	round := s.round
+	if !s.busy {
+		if time.Since(s.fetched) < keysAgain {
+			s.mu.Unlock()
+			return false
+		}
+		s.busy = true // as good as under way: who comes next waits for the same one
+		s.wanted <- struct{}{}
+	}
+	s.mu.Unlock()
+	select {
+	case <-round:
+		return true
+	case <-ctx.Done():
+	case <-s.done:
+	}
+	return false
+}
+
+func (s *keySource) fetchOnce(ctx context.Context) error {
+	s.mu.Lock()
+	s.busy = true
+	select {
+	case <-s.wanted: // asked for while this one was about to begin anyway
+	default:
+	}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy, s.fetched = false, time.Now()
+		close(s.round)
+		s.round = make(chan struct{})
+	}()
+	set, err := s.fetch(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err() // closing
+	}
+	s.observe(err)
+	if err != nil {
+		s.log.ErrorContext(ctx, "keys to check tokens with could not be fetched; those fetched before stay in use", "url", s.url, "error", err)
+		return err
+	}
+	s.set.Store(&set)
+	return nil
+}
+
+func (s *keySource) fetch(ctx context.Context) (keySet, error) {
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s", resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxKeysBytes {
+		return nil, errors.New("the answer is too large")
+	}
+	return parseKeySet(body)
+}

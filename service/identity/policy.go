@@ -1,0 +1,177 @@
+package identity
+
+import (
+	"fmt"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A Policy decides what callers may do. It does not change once built and is
+// safe for concurrent use.
+type Policy struct {
+	rules []*rule
+	// exact are the rules, by their place in the file, that name a caller whole;
+	// prefixed those that go by the beginning of the name. Both in the file's order.
+	exact    map[string][]int
+	prefixed []int
+}
+
+// A Decision is a call allowed, as far as is known when it comes in. Where the
+// owner of what it is about was not known yet, the call may go on as far as
+// looking the owner up, and then has to pass Allows or Narrow.
+type Decision struct {
+	// Rule is the name of the rule that the next three are of.
+	Rule   string
+	Weight float64
+	// MaxPriority is the highest that the caller may have; Priority is what the
+	// call gets: what it asked for, but no more than that.
+	MaxPriority, Priority Priority
+	// Share is the largest part of an organization's budget that the caller may
+	// spend, above 0 and up to 1.
+	Share float64
+
+	caller  Caller
+	request Request
+	rules   []*rule // those that allow the caller the operation, in the file's order
+}
+
+// everything is the rule that stands in for all where no source is switched on
+// and nothing is configured: one service on one machine, trying it out.
+func everything() *rule {
+	all := map[string]struct{}{anyName: {}}
+	return &rule{
+		name: "no rules: anonymous may do everything", callers: pattern{exact: []string{anonymousID}},
+		sections: map[string]verbs{anyName: reads | writes}, rpcs: all, call: reads | writes,
+		everywhere: true, weight: 1, share: 1, priority: Critical,
+	}
+}
+
+// NewPolicy makes rules ready. identified says whether a source of identity is
+// switched on: without one and without rules, anonymous may do everything; with
+// one and without rules nobody could do anything, which is an error. methods are
+// all the RPCs that there are, so that a rule for one that is not is an error and
+// not a rule that never applies; nil to leave that unchecked.
+func NewPolicy(rules Rules, identified bool, methods []Request) (*Policy, error) {
+	p := &Policy{exact: make(map[string][]int)}
+	if len(rules) == 0 {
+		if identified {
+			return nil, fmt.Errorf("rules: there is none, so every call would be refused; callers: [%q] is every caller that is known", anyName)
+		}
+		p.add(everything())
+		return p, nil
+	}
+	known := knownOf(methods)
+	names := make(map[string]int)
+	for i := range rules {
+		r, err := rules[i].compile(known)
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d].%w", i, err)
+		}
+		if j, ok := names[r.name]; ok {
+			return nil, fmt.Errorf("rules[%d].name: %q is the name of rules[%d] too", i, clip(r.name), j)
+		}
+		names[r.name] = i
+		p.add(r)
+	}
+	return p, nil
+}
+
+func (p *Policy) add(r *rule) {
+	i := len(p.rules)
+	p.rules = append(p.rules, r)
+	for _, name := range r.callers.exact {
+		if have := p.exact[name]; len(have) == 0 || have[len(have)-1] != i {
+			p.exact[name] = append(have, i)
+		}
+	}
+	if len(r.callers.prefixes) > 0 {
+		p.prefixed = append(p.prefixed, i)
+	}
+}
+
+// Decide says whether the caller may make the call. The error is a *fault.Error
+// of kind CallerNotAllowed that says which rule is missing.
+func (p *Policy) Decide(c Caller, q Request) (Decision, error) {
+	d := Decision{caller: c, request: q}
+	named := false // whether any rule names the caller
+	// Two lists in the file's order are walked as one.
+	exact, prefixed := p.exact[c.ID], p.prefixed
+	for len(exact) > 0 || len(prefixed) > 0 {
+		var i int
+		if len(prefixed) == 0 || len(exact) > 0 && exact[0] <= prefixed[0] {
+			i = exact[0]
+			exact = exact[1:]
+			if len(prefixed) > 0 && prefixed[0] == i {
+				prefixed = prefixed[1:]
+			}
+		} else {
+			i = prefixed[0]
+			prefixed = prefixed[1:]
+			if !p.rules[i].callers.match(c.ID) {
+				continue
+			}
+		}
+		named = true
+		if p.rules[i].allows(&q) {
+			d.rules = append(d.rules, p.rules[i])
+		}
+	}
+	switch {
+	case !named:
+		return Decision{}, d.refuse("no rule names caller %q; ask the broker's operator for a rule that allows it %s", c.ID, q.about())
+	case len(d.rules) == 0:
+		return Decision{}, d.refuse("no rule allows caller %q %s; ask the broker's operator for one that does", c.ID, q.about())
+	}
+	if q.Organization != "" {
+		return d.Narrow(q.Organization)
+	}
+	return d.of(d.rules[0]), nil
+}
+
+// Allows reports whether the call may be made where organization owns what it is
+// about; NoOrganization when nobody does. An owner that is not known ("") is
+// allowed only to a caller who may have all.
+func (d *Decision) Allows(organization string) bool {
+	for _, r := range d.rules {
+		if r.serves(organization) {
+			return true
+		}
+	}
+	return false
+}
+
+// Anywhere reports whether the organization makes no difference: the call is
+// allowed on the same terms whoever owns what it is about. Where it does make
+// one, only the true owner counts, never what the caller says about it.
+func (d *Decision) Anywhere() bool { return len(d.rules) > 0 && d.rules[0].everywhere }
+
+// Narrow gives the decision for one organization once it is known: of the rules
+// that allow the call, the first that holds there. The error is as Decide's.
+func (d *Decision) Narrow(organization string) (Decision, error) {
+	for _, r := range d.rules {
+		if r.serves(organization) {
+			return d.of(r), nil
+		}
+	}
+	where := "organization " + clip(organization)
+	if organization == NoOrganization {
+		where = `what belongs to no organization (organizations: ["none"])`
+	}
+	return Decision{}, d.refuse("no rule allows caller %q %s for %s; ask the broker's operator to add it to rule %q",
+		d.caller.ID, d.request.about(), where, d.rules[0].name)
+}
+
+// of gives the decision with the terms of rule r.
+func (d *Decision) of(r *rule) Decision {
+	out := *d
+	out.Rule, out.Weight, out.Share = r.name, r.weight, r.share
+	out.MaxPriority = r.priority
+	out.Priority = max(d.request.Priority, r.priority) // a higher number is less urgent
+	return out
+}
+
+func (d *Decision) refuse(format string, args ...any) error {
+	return &fault.Error{
+		Kind: fault.CallerNotAllowed, Operation: d.request.Operation, Detail: fmt.Sprintf(format, args...),
+	}
+}

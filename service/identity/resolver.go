@@ -1,0 +1,225 @@
+package identity
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A Resolver finds out who calls.
+type Resolver struct {
+	on        bool
+	peer      bool
+	forwarded *trust
+	linkerd   *trust
+	tokens    *tokens
+	domains   []string
+	missing   string // what a caller without an identity is told
+}
+
+// A Wiring is what a Resolver needs beside its Config. All of it may be empty,
+// except for Files when keys come from a file.
+type Wiring struct {
+	// Files re-reads the file with the issuer's keys.
+	Files *secretfile.Watcher
+	// Client fetches the issuer's keys; one with the defaults when nil.
+	Client *http.Client
+	// Log gets a line when keys cannot be fetched.
+	Log *slog.Logger
+	// Fetched is told how each fetch of keys ended, for a counter.
+	Fetched func(err error)
+}
+
+// NewResolver builds what the configuration says. Close ends what it started.
+func NewResolver(c Config, w Wiring) (*Resolver, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Resolver{on: c.On(), peer: c.PeerCertificate, domains: c.TrustDomains}
+	var ways []string
+	if c.Token != nil {
+		ways = append(ways, "a bearer token")
+	}
+	if p := c.ForwardedClientCert; p != nil {
+		t, err := newTrust(keyForwarded, p.Trusted)
+		if err != nil {
+			return nil, err
+		}
+		r.forwarded = &t
+		ways = append(ways, headerForwarded+" from a trusted proxy")
+	}
+	if p := c.LinkerdClientID; p != nil {
+		t, err := newTrust(keyLinkerd, p.Trusted)
+		if err != nil {
+			return nil, err
+		}
+		r.linkerd = &t
+		ways = append(ways, headerLinkerd+" from a trusted proxy")
+	}
+	if c.PeerCertificate {
+		ways = append(ways, "a client certificate with a SPIFFE id")
+	}
+	r.missing = "the call names no caller; it takes " + strings.Join(ways, ", or ")
+	if c.Token == nil {
+		return r, nil
+	}
+	t := newTokens(c.Token)
+	if file := c.Token.KeysFile; file != "" {
+		if w.Files == nil {
+			return nil, errors.New("token.keys_file: nobody re-reads files") // a slip of the wiring
+		}
+		if err := w.Files.Add(secretfile.Group{Name: "token keys", Paths: []string{file}, Load: t.source.load}); err != nil {
+			return nil, fmt.Errorf("token.keys_file: %w", err)
+		}
+	} else {
+		if w.Client == nil {
+			w.Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+		}
+		if w.Log == nil {
+			w.Log = slog.Default()
+		}
+		if w.Fetched == nil {
+			w.Fetched = func(error) {}
+		}
+		t.source.fetchFrom(c.Token.KeysURL, w.Client, w.Log, w.Fetched)
+	}
+	r.tokens = t
+	return r, nil
+}
+
+// Close ends the fetching of keys.
+func (r *Resolver) Close() {
+	if r.tokens != nil {
+		r.tokens.source.close()
+	}
+}
+
+// Resolve says who made the RPC that ctx belongs to. The error is a *fault.Error
+// of kind CallerUnknown, or of kind Unreachable while there are no keys yet to
+// check tokens with.
+func (r *Resolver) Resolve(ctx context.Context) (Caller, error) {
+	if !r.on {
+		return Anonymous, nil
+	}
+	c, err := r.find(ctx)
+	if err != nil {
+		return Caller{}, err
+	}
+	if len(r.domains) > 0 && strings.HasPrefix(c.ID, spiffeScheme) && !slices.Contains(r.domains, domainOf(c.ID)) {
+		return Caller{}, unknown("the caller is of trust domain %q, which is not one that the broker serves", clip(domainOf(c.ID)))
+	}
+	return c, nil
+}
+
+func (r *Resolver) find(ctx context.Context) (Caller, error) {
+	if r.tokens != nil {
+		if v := metadata.ValueFromIncomingContext(ctx, headerAuthorization); len(v) > 0 {
+			return r.tokens.resolve(ctx, v)
+		}
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return Caller{}, unknown("%s", r.missing)
+	}
+	certificate, certErr := peerID(p, time.Now())
+	trusted := func(t *trust) bool {
+		return t != nil && (t.address(p.Addr) || certErr == nil && t.ids.match(certificate))
+	}
+	forwardedOK, linkerdOK := trusted(r.forwarded), trusted(r.linkerd)
+	if forwardedOK || linkerdOK {
+		return r.fromProxy(ctx, forwardedOK, linkerdOK)
+	}
+	if r.peer && !errors.Is(certErr, errNoCertificate) {
+		if certErr != nil {
+			return Caller{}, unknown("the client certificate %s", certErr)
+		}
+		return Caller{ID: certificate, Source: PeerCertificate}, nil
+	}
+	return Caller{}, unknown("%s", r.missing)
+}
+
+// fromProxy takes the word of a trusted proxy. One that names nobody let
+// somebody in whom it does not know; that the proxy has a certificate of its
+// own makes the call none of the proxy's.
+func (r *Resolver) fromProxy(ctx context.Context, forwardedOK, linkerdOK bool) (Caller, error) {
+	var found []Caller
+	if forwardedOK {
+		if v := metadata.ValueFromIncomingContext(ctx, headerForwarded); len(v) > 0 {
+			// Several headers of one name mean the same as one with commas: RFC 9110 section 5.3.
+			id, err := forwardedID(strings.Join(v, ","))
+			switch {
+			case err == nil:
+				found = append(found, Caller{ID: id, Source: ForwardedCertificate})
+			case !errors.Is(err, errNoURI):
+				return Caller{}, unknown("the header %s %s", headerForwarded, err)
+			}
+		}
+	}
+	if linkerdOK {
+		if v := metadata.ValueFromIncomingContext(ctx, headerLinkerd); len(v) > 0 {
+			if len(v) > 1 {
+				return Caller{}, unknown("the call has %d headers %s; a proxy sets one", len(v), headerLinkerd)
+			}
+			if err := linkerdID(v[0]); err != nil {
+				return Caller{}, unknown("the header %s %s", headerLinkerd, err)
+			}
+			found = append(found, Caller{ID: v[0], Source: LinkerdClient})
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return Caller{}, unknown("the proxy in front of the broker names no caller; call it with mutual TLS from inside of the mesh")
+	case len(found) > 1 && found[0].ID != found[1].ID:
+		return Caller{}, unknown("%s and %s name two callers; switch on the source that the mesh sets", headerForwarded, headerLinkerd)
+	}
+	return found[0], nil
+}
+
+// Sanitize gives a context whose metadata holds none of the headers that name a
+// caller, so that nothing behind this room can believe or pass on one of them.
+func Sanitize(ctx context.Context) context.Context {
+	md, ok := metadata.FromIncomingContext(ctx) // a copy
+	if !ok {
+		return ctx
+	}
+	n := len(md)
+	for _, h := range [...]string{headerForwarded, headerLinkerd, headerAuthorization} {
+		delete(md, h)
+	}
+	if len(md) == n {
+		return ctx
+	}
+	return metadata.NewIncomingContext(ctx, md)
+}
+
+// errNoCertificate: the peer showed none, or none that was checked.
+var errNoCertificate = errors.New("is missing")
+
+// peerID is the SPIFFE id of the peer's client certificate. One that the
+// handshake did not verify is as good as none.
+func peerID(p *peer.Peer, now time.Time) (string, error) {
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
+		return "", errNoCertificate
+	}
+	var leaf *x509.Certificate = info.State.VerifiedChains[0][0]
+	return certificateID(leaf, now)
+}
+
+// unknown is a caller that is not known, with the reason.
+func unknown(format string, args ...any) *fault.Error {
+	return &fault.Error{Kind: fault.CallerUnknown, Detail: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,261 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Rules say what callers may do. What none allows is refused. At least one is
+// needed when a source of identity is on.
+type Rules []Rule
+
+// A Rule allows some callers some operations. Rules only ever allow: a call is
+// allowed when one rule, by itself, allows the caller, the operation and the
+// organization. Of several that do, the first in the file gives weight, priority
+// and share.
+type Rule struct {
+	// Name stands in logs; required, each its own.
+	Name string `yaml:"name"`
+	// Callers by name, or by the beginning of it: spiffe://mesh.example/ns/shop/*.
+	// "*" is every caller that is known. "anonymous" is everyone while no source
+	// is on.
+	Callers []string `yaml:"callers"`
+	// Operations that the rule allows.
+	Operations []Grant `yaml:"operations"`
+	// Organizations by id; "*" for all, and for what belongs to none; "none" for
+	// operations that belong to no organization, such as getOrganizations, beside
+	// a list of ids. Required.
+	Organizations []string `yaml:"organizations"`
+	// Weight is the caller's part of a budget that is too small for all, against
+	// others of its priority: 2 gets twice what 1 gets. 1 when absent; from 0.01 to 100.
+	Weight float64 `yaml:"weight"`
+	// Priority is the highest that the caller may ask for: critical, normal or
+	// bulk; normal when absent. A call that asks for more gets this.
+	Priority string `yaml:"priority"`
+	// Share is the largest part of an organization's budget that the caller may
+	// spend: above 0, up to 1; 1 when absent.
+	Share float64 `yaml:"share"`
+}
+
+// A Grant is operations that a rule allows. It names one of Section, Operation
+// and RPC.
+type Grant struct {
+	// Section is a section of the Dashboard's API in the vendor's spelling
+	// (cellularGateway) or the contract's (cellular_gateway); "*" for all.
+	Section string `yaml:"section"`
+	// Operation is an operationId: rebootDevice.
+	Operation string `yaml:"operation"`
+	// RPC is a method of meraki.broker.v1.BrokerService: GetBudget; "*" for all but
+	// Call. Call performs any operation that the Dashboard has, also one that the
+	// other grants do not allow.
+	RPC string `yaml:"rpc"`
+	// Verbs narrows a section, or Call: read (GET), write (PUT, POST, DELETE), or
+	// both. Required there, and not taken elsewhere.
+	Verbs []string `yaml:"verbs"`
+}
+
+// NoOrganization is what stands for the organization of an operation that
+// belongs to none.
+const NoOrganization = "none"
+
+// A Priority is how urgent a call is. The numbers are those of package ratelimit.
+type Priority uint8
+
+// The priorities, the most urgent first.
+const (
+	Critical Priority = iota
+	Normal
+	Bulk
+)
+
+var priorities = map[string]Priority{"critical": Critical, "normal": Normal, "bulk": Bulk, "": Normal}
+
+// String names the priority as rules do.
+func (p Priority) String() string {
+	for name, value := range priorities {
+		if value == p && name != "" {
+			return name
+		}
+	}
+	return "unknown"
+}
+
+const (
+	minWeight, maxWeight = 0.01, 100
+	// rpcCall is the RPC that performs any operation.
+	rpcCall = "Call"
+)
+
+// verbs is a set of verb classes.
+type verbs uint8
+
+const (
+	reads verbs = 1 << iota
+	writes
+)
+
+func verbsOf(read bool) verbs {
+	if read {
+		return reads
+	}
+	return writes
+}
+
+func parseVerbs(list []string) (verbs, error) {
+	var v verbs
+	for _, s := range list {
+		switch s {
+		case "read":
+			v |= reads
+		case "write":
+			v |= writes
+		default:
+			return 0, fmt.Errorf("verbs: %q is not one of read, write", clip(s))
+		}
+	}
+	if v == 0 {
+		return 0, errors.New("verbs: say [read], [write] or [read, write]")
+	}
+	return v, nil
+}
+
+// A rule is a Rule made ready.
+type rule struct {
+	name          string
+	callers       pattern
+	sections      map[string]verbs
+	operations    map[string]struct{}
+	rpcs          map[string]struct{}
+	call          verbs
+	everywhere    bool
+	organizations map[string]struct{}
+	weight        float64
+	priority      Priority
+	share         float64
+}
+
+// compile checks the rule. The error names the key behind rules[i].
+func (r *Rule) compile(known *known) (*rule, error) {
+	out := &rule{
+		name: r.Name, weight: r.Weight, share: r.Share,
+		sections: map[string]verbs{}, operations: map[string]struct{}{}, rpcs: map[string]struct{}{}, organizations: map[string]struct{}{},
+	}
+	if r.Name == "" {
+		return nil, errors.New("name: is required")
+	}
+	if len(r.Callers) == 0 {
+		return nil, errors.New("callers: name at least one")
+	}
+	for i, c := range r.Callers {
+		if err := out.callers.add(c); err != nil {
+			return nil, fmt.Errorf("callers[%d]: %w", i, err)
+		}
+	}
+	if len(r.Operations) == 0 {
+		return nil, errors.New("operations: name at least one")
+	}
+	for i := range r.Operations {
+		if err := r.Operations[i].compile(out, known); err != nil {
+			return nil, fmt.Errorf("operations[%d].%w", i, err)
+		}
+	}
+	if len(r.Organizations) == 0 {
+		return nil, fmt.Errorf("organizations: name at least one, or %q for all", anyName)
+	}
+	for i, o := range r.Organizations {
+		switch {
+		case o == anyName:
+			out.everywhere = true
+		case o == "" || strings.ContainsFunc(o, notInKey):
+			return nil, fmt.Errorf("organizations[%d]: %q is not an organization's id", i, clip(o))
+		}
+		out.organizations[o] = struct{}{}
+	}
+	if r.Weight == 0 {
+		out.weight = 1
+	}
+	if !(out.weight >= minWeight && out.weight <= maxWeight) {
+		return nil, fmt.Errorf("weight: %g is not from %g to %d", r.Weight, minWeight, maxWeight)
+	}
+	if r.Share == 0 {
+		out.share = 1
+	}
+	if !(out.share > 0 && out.share <= 1) {
+		return nil, fmt.Errorf("share: %g is not above 0 and up to 1", r.Share)
+	}
+	var ok bool
+	if out.priority, ok = priorities[r.Priority]; !ok {
+		return nil, fmt.Errorf("priority: %q is not one of critical, normal, bulk", clip(r.Priority))
+	}
+	return out, nil
+}
+
+func (g *Grant) compile(out *rule, known *known) error {
+	named := 0
+	for _, s := range []string{g.Section, g.Operation, g.RPC} {
+		if s != "" {
+			named++
+		}
+	}
+	if named != 1 {
+		return errors.New("section: name one of section, operation and rpc")
+	}
+	if len(g.Verbs) > 0 && (g.Operation != "" || g.RPC != "" && g.RPC != rpcCall) {
+		return errors.New("verbs: narrows a section, or the RPC Call, and nothing else")
+	}
+	switch {
+	case g.Section != "":
+		v, err := parseVerbs(g.Verbs)
+		if err != nil {
+			return err
+		}
+		section := snake(g.Section)
+		if !known.section(section) {
+			return fmt.Errorf("section: %q is not a section of the API", clip(g.Section))
+		}
+		out.sections[section] |= v
+	case g.Operation != "":
+		if !known.operation(g.Operation) {
+			return fmt.Errorf("operation: %q is not an operation that has an RPC; those that have none go through the RPC Call", clip(g.Operation))
+		}
+		out.operations[g.Operation] = struct{}{}
+	case g.RPC == rpcCall:
+		v, err := parseVerbs(g.Verbs)
+		if err != nil {
+			return err
+		}
+		out.call |= v
+	default:
+		if !known.rpc(g.RPC) {
+			return fmt.Errorf("rpc: %q is not a method of BrokerService", clip(g.RPC))
+		}
+		out.rpcs[g.RPC] = struct{}{}
+	}
+	return nil
+}
+
+// allows reports whether the rule allows the operation, to whomever and wherever.
+func (r *rule) allows(q *Request) bool {
+	if q.RPC != "" {
+		if q.RPC == rpcCall {
+			return r.call&verbsOf(q.Read) != 0
+		}
+		_, all := r.rpcs[anyName]
+		_, ok := r.rpcs[q.RPC]
+		return ok || all
+	}
+	if _, ok := r.operations[q.Operation]; ok {
+		return true
+	}
+	return (r.sections[q.Section]|r.sections[anyName])&verbsOf(q.Read) != 0
+}
+
+// serves reports whether the rule holds for an organization.
+func (r *rule) serves(organization string) bool {
+	if r.everywhere {
+		return true
+	}
+	_, ok := r.organizations[organization]
+	return ok
+}

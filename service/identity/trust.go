@@ -1,0 +1,86 @@
+package identity
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// A trust says which peers are believed about who calls.
+type trust struct {
+	unix     bool
+	prefixes []netip.Prefix
+	ids      pattern
+}
+
+// trustUnix in a list of trusted peers stands for every peer on a unix socket.
+const trustUnix = "unix"
+
+// newTrust reads a list of trusted peers: networks (10.1.0.0/16) or addresses,
+// "unix", SPIFFE ids, exact or ending in "*". Loopback is trusted only when it
+// is in the list: what else runs in the pod may be anything.
+func newTrust(key string, list []string) (trust, error) {
+	var t trust
+	for i, entry := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		switch {
+		case entry == trustUnix:
+			t.unix = true
+		case strings.HasPrefix(entry, spiffeScheme):
+			if err := t.ids.add(entry); err != nil {
+				return t, fmt.Errorf("%s: %w", at, err)
+			}
+		default:
+			p, err := prefixOf(entry)
+			if err != nil {
+				return t, fmt.Errorf("%s: %w", at, err)
+			}
+			t.prefixes = append(t.prefixes, p)
+		}
+	}
+	if len(list) == 0 {
+		return t, fmt.Errorf("%s: names nobody; name the proxies whose word counts: networks, SPIFFE ids or %q", key, trustUnix)
+	}
+	return t, nil
+}
+
+func prefixOf(entry string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(entry)
+	if err != nil {
+		a, err := netip.ParseAddr(entry)
+		if err != nil || a.Zone() != "" {
+			return p, fmt.Errorf("%q is neither a network such as 10.1.0.0/16, nor a SPIFFE id, nor %q", clip(entry), trustUnix)
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	switch {
+	case p.Bits() == 0:
+		return p, fmt.Errorf("%s trusts the whole world: then everyone may claim to be anyone", entry)
+	case p.Addr().Is4In6():
+		return p, fmt.Errorf("%q is an IPv4 network in IPv6 writing; write it as IPv4", clip(entry))
+	case p != p.Masked():
+		return p, fmt.Errorf("%s has bits set behind its length; write %s", entry, p.Masked())
+	}
+	return p, nil
+}
+
+// address reports whether the peer at a is trusted for where it is.
+func (t *trust) address(a net.Addr) bool {
+	switch a := a.(type) {
+	case *net.UnixAddr:
+		return t.unix
+	case *net.TCPAddr:
+		ip, ok := netip.AddrFromSlice(a.IP)
+		if !ok {
+			return false
+		}
+		ip = ip.Unmap()
+		for _, p := range t.prefixes {
+			if p.Contains(ip) {
+				return true
+			}
+		}
+	}
+	return false
+}
