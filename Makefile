@@ -1,0 +1,91 @@
+# Two commands matter: `go run ./cmd/merakid -sandbox` and `make test`.
+
+# Where the vendor's OpenAPI document lies. It is not part of this repository;
+# proto/SPEC says which version is meant, and its sha256.
+SPEC ?= $(firstword $(wildcard ../shared/meraki/openapi-*.json.gz) .bin/openapi.json)
+
+# What the protos must not break: the main branch as last published.
+AGAINST ?= $(shell git rev-parse -q --verify origin/main || git rev-parse HEAD)
+
+# How long each fuzz target runs in `make test`.
+FUZZTIME ?= 3s
+
+BUF_VERSION := v1.59.0
+BIN := $(CURDIR)/.bin
+BUF := $(BIN)/buf-$(BUF_VERSION)
+
+# Ours: everything but the generated packages, which hold nothing to test.
+OURS := ./cmd/... ./service/... ./ratelimit/... ./examples/... ./deploy/...
+
+.PHONY: run test setup check unit document fuzz generate generated breaking stubs examples manifests mesh
+
+run:
+	go run ./cmd/merakid -sandbox
+
+test: setup check unit document fuzz mesh examples manifests
+
+setup: $(BUF) $(SPEC)
+	sh .ci/setup
+
+$(BUF): Makefile
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+	mv $(BIN)/buf $(BUF)
+
+.bin/openapi.json:
+	sh .ci/spec $@
+
+check: $(BUF) generated breaking
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet -tags openapi,mesh $(OURS)
+	go vet -tags xds ./cmd/merakid
+	go tool staticcheck -tags openapi,mesh $(OURS)
+	$(BUF) lint
+
+unit:
+	go test -race $(OURS)
+	go test -tags xds -run Wrong ./cmd/merakid
+
+# The vendor's document is the judge of the contract.
+document: $(SPEC)
+	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi ./cmd/merakigen/... ./service/transcode/...
+	MERAKI_OPENAPI=$(abspath $(SPEC)) go test -tags openapi -run TestEveryRPC ./service
+
+fuzz:
+	sh .ci/fuzz $(FUZZTIME)
+
+# Wipes and rebuilds everything that a machine writes: the sections' protos from
+# the document, gen/ from the protos.
+generate: $(BUF) $(SPEC)
+	go run ./cmd/merakigen -spec $(SPEC)
+	$(BUF) generate
+	go run ./cmd/merakigen -descriptors gen/descriptors
+
+# Says whether what is committed is what would be generated.
+generated: $(BUF) $(SPEC)
+	$(MAKE) generate
+	test -z "$$(git status --porcelain -- proto gen)" || { git status --porcelain -- proto gen | head; echo "generated code is out of date: run make generate and commit"; exit 1; }
+
+breaking: $(BUF)
+	$(BUF) breaking --exclude-imports --against '.git#ref=$(AGAINST)'
+
+# Packages of the stubs, into dist/.
+stubs: stubs-python stubs-typescript stubs-java
+
+stubs-%: $(BUF)
+	BUF=$(BUF) sh deploy/stubs/$*/build dist .bin/stubs
+
+# The programs in examples/ against the broker, each with the package as built and
+# nothing else.
+examples: stubs
+	sh examples/run dist .bin go python typescript java
+
+# Holds the chart and the manifests against the tools that read them.
+manifests:
+	sh deploy/check .bin
+
+# Real Envoys on both sides of the broker.
+mesh:
+	sh deploy/tools .bin
+	go build -o .bin/deploy/merakid ./cmd/merakid
+	ENVOY=$(BIN)/deploy/venv/bin/envoy MERAKID=$(BIN)/deploy/merakid go test -tags mesh -count=1 ./deploy/mesh

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/ratelimit/redis"
+	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/credential/secretfile"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/sandbox"
+	"github.com/merakibroker/merakibroker/service/telemetry"
+)
+
+// A daemon is the rooms wired together, nothing listening yet.
+type daemon struct {
+	server     *service.Server
+	operations int
+	upstream   string
+	closers    []func()
+}
+
+// close undoes build, last first.
+func (d *daemon) close() {
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		d.closers[i]()
+	}
+}
+
+func (d *daemon) closing(f func()) { d.closers = append(d.closers, f) }
+
+// build makes everything, leaf to root.
+func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err error) {
+	d := &daemon{upstream: c.Upstream}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	contracts, err := contract.Load()
+	if err != nil {
+		return nil, err
+	}
+	d.operations = operations(contracts)
+	if c.Sandbox {
+		if err := d.sandbox(contracts, c); err != nil {
+			return nil, err
+		}
+	}
+	metrics := service.NewMetrics()
+	watched, err := telemetry.New(ctx, c.Tracing, metrics.Registry(), log)
+	if err != nil {
+		return nil, err
+	}
+	d.closing(func() { // registered early, so that it comes last: what the others do is still told
+		if err := watched.Close(); err != nil {
+			log.Warn("not all telemetry was sent", "error", err)
+		}
+	})
+	files := secretfile.New(secretfile.Config{Log: log})
+	d.closing(files.Close)
+
+	access, err := d.access(c, contracts, files, log)
+	if err != nil {
+		return nil, err
+	}
+	keyGauges(metrics.Registry(), access.Keys)
+	transport, err := d.transport(c, files)
+	if err != nil {
+		return nil, err
+	}
+	record := broker.NewRecord(broker.RecordConfig{Since: time.Now()})
+	b, err := d.broker(ctx, c, files, metrics, record, log)
+	if err != nil {
+		return nil, err
+	}
+	d.server, err = service.New(service.Config{
+		Contract: contracts, Broker: b, Record: record, Access: access, Metrics: metrics, Log: log,
+		Reflect: loopback(c.Listen), UserAgent: c.UserAgent,
+		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
+		NewGRPC: d.underneath(c, transport, log),
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.closing(d.server.Close)
+	// Under a control plane nothing is served until that says so.
+	d.server.Serving(!c.XDS)
+	return d, d.preload(ctx, c, b, access, log)
+}
+
+func operations(c *contract.Contract) int {
+	n := 0
+	for _, m := range c.Methods() {
+		if !m.Streaming {
+			n++
+		}
+	}
+	return n
+}
+
+// sandbox starts the simulated Dashboard on a port of its own on loopback, and
+// makes it the upstream. Any key will do there.
+func (d *daemon) sandbox(contracts *contract.Contract, c *Config) error {
+	s, err := sandbox.New(contracts, sandbox.Options{})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	d.closing(func() { _ = server.Close() })
+	c.Upstream = "http://" + l.Addr().String() + "/api/v1"
+	d.upstream = "the sandbox inside (" + c.Upstream + ")"
+	return nil
+}
+
+// access is who calls, what they may, and with which key.
+func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (service.Access, error) {
+	if !c.Identity.On() && !loopback(c.Listen) && !c.AnonymousEverywhere {
+		return service.Access{}, fmt.Errorf("listen is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
+	}
+	resolver, err := identity.NewResolver(c.Identity, identity.Wiring{Files: files, Log: log})
+	if err != nil {
+		return service.Access{}, fmt.Errorf("identity: %w", err)
+	}
+	d.closing(resolver.Close)
+	requests, err := service.PolicyRequests(contracts)
+	if err != nil {
+		return service.Access{}, err
+	}
+	policy, err := identity.NewPolicy(c.Policy, c.Identity.On(), requests)
+	if err != nil {
+		return service.Access{}, fmt.Errorf("policy: %w", err)
+	}
+	environ := os.LookupEnv
+	keys := c.Credentials
+	if len(keys.Keys) == 0 && len(keys.OwnKey) == 0 {
+		keys.Keys = []credential.KeyConfig{{Name: "default", Env: credential.DefaultEnv}}
+		if c.Sandbox {
+			environ = func(string) (string, bool) { return "sandbox-needs-no-key", true }
+		} else if os.Getenv(credential.DefaultEnv) == "" {
+			return service.Access{}, fmt.Errorf("no usable Dashboard API key: set %s, name a key file in the configuration (credentials.keys), or try -sandbox", credential.DefaultEnv)
+		}
+	}
+	store, err := credential.NewStore(keys, files, environ)
+	if err != nil {
+		return service.Access{}, fmt.Errorf("credentials: %w", err)
+	}
+	return service.Access{Resolver: resolver, Policy: policy, Keys: store}, nil
+}
+
+// transport is TLS, where it is configured, and plain text otherwise.
+func (d *daemon) transport(c *Config, files *secretfile.Watcher) (credentials.TransportCredentials, error) {
+	if c.TLS == nil {
+		return insecure.NewCredentials(), nil
+	}
+	certificates, err := credential.NewCertificates(*c.TLS, files)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return credentials.NewTLS(certificates.ServerConfig()), nil
+}
+
+// underneath makes the gRPC server: gRPC's usual one, or the one that a control
+// plane tells how to serve.
+func (d *daemon) underneath(c *Config, transport credentials.TransportCredentials, log *slog.Logger) func(...grpc.ServerOption) (service.GRPC, error) {
+	if !c.XDS {
+		return nil
+	}
+	return func(options ...grpc.ServerOption) (service.GRPC, error) {
+		return newXDS(transport, func(on bool) { d.server.Serving(on) }, log, options)
+	}
+}
+
+// broker is the budget, the way to the Dashboard, and what stands between.
+func (d *daemon) broker(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, record *broker.Record, log *slog.Logger) (*broker.Broker, error) {
+	client, err := dashboard.New(dashboard.Config{BaseURL: c.Upstream, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment})
+	if err != nil {
+		return nil, fmt.Errorf("upstream: %w", err)
+	}
+	d.closing(client.Close)
+	scheduler, err := d.scheduler(ctx, c, files, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	b, err := broker.New(broker.Config{
+		Dashboard: client, Scheduler: scheduler, Record: record, Observer: metrics,
+		Rate: c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
+		AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
+		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.closing(b.Close)
+	return b, nil
+}
+
+// addressBurst keeps burst + rate x jitter within what the Dashboard takes at once
+// of one address, which is what it takes in a second: of a part of the rate, that
+// part of the burst.
+func addressBurst(b Budget) float64 {
+	return max(1, b.AddressRate*(1-time.Duration(b.Jitter).Seconds()))
+}
+
+// scheduler is the shared store where one is configured, this process otherwise.
+func (d *daemon) scheduler(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, log *slog.Logger) (ratelimit.Scheduler, error) {
+	if len(c.Store.Addresses) == 0 {
+		return ratelimit.NewLocal(ratelimit.LocalConfig{}), nil
+	}
+	config := redis.Config{
+		Addresses: c.Store.Addresses, Master: c.Store.Master, Cluster: c.Store.Cluster,
+		Prefix: c.Store.Prefix, Replicas: c.Store.Replicas, Logger: log,
+	}
+	if c.Store.PasswordFile != "" {
+		credentials, err := storeCredentials(c.Store, files)
+		if err != nil {
+			return nil, fmt.Errorf("store.password_file: %w", err)
+		}
+		config.Credentials = credentials
+	}
+	if c.Store.TLS {
+		config.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	store, err := redis.New(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	d.closing(func() { _ = store.Close() })
+	storeGauges(metrics.Registry(), store)
+	return store, nil
+}
+
+// preload learns who owns what before the first call, in the background: a
+// replica is ready without it.
+func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, access service.Access, log *slog.Logger) error {
+	if len(c.Preload) == 0 {
+		return nil
+	}
+	type list struct {
+		organization string
+		key          dashboard.Key
+	}
+	var lists []list
+	for _, o := range c.Preload {
+		if o == broker.EveryOrganization {
+			for _, key := range access.Keys.Candidates(identity.Anonymous.ID) {
+				lists = append(lists, list{o, key})
+			}
+			continue
+		}
+		key, err := access.Keys.Pick(identity.Anonymous.ID, o)
+		if err != nil {
+			return fmt.Errorf("preload: %w", err)
+		}
+		lists = append(lists, list{o, key})
+	}
+	go func() {
+		start := time.Now()
+		for _, l := range lists {
+			if err := b.Preload(ctx, l.key, l.organization); err != nil {
+				log.Warn("not all owners were preloaded", "organization", l.organization, "error", err)
+			}
+		}
+		log.Info("owners preloaded", "took_ms", time.Since(start).Milliseconds())
+	}()
+	return nil
+}
+
+// storeCredentials reads the store's password, and again when its file changes.
+func storeCredentials(c Store, files *secretfile.Watcher) (redis.Credentials, error) {
+	var password atomic.Pointer[string]
+	err := files.Add(secretfile.Group{Name: "store password", Paths: []string{c.PasswordFile}, Load: func(contents [][]byte) error {
+		text := strings.TrimSpace(string(contents[0]))
+		password.Store(&text)
+		return nil
+	}})
+	return func(context.Context) (string, string, error) { return c.Username, *password.Load(), nil }, err
+}

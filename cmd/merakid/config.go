@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/telemetry"
+)
+
+// Config is the file that -config names, in YAML. An unknown key is an error.
+// Every field has a usable zero value; flags win over the file. Durations are
+// written as 500ms, 10s, 2m.
+type Config struct {
+	// Listen is where gRPC is served. Default 127.0.0.1:50051. An address that
+	// others can reach needs a source of identity, or AnonymousEverywhere.
+	Listen string `yaml:"listen"`
+	// Admin is where health, metrics and profiles are served. Default 127.0.0.1:9090.
+	// It has no authentication of its own.
+	Admin string `yaml:"admin"`
+	// Upstream is the Dashboard's base address. Default https://api.meraki.com/api/v1.
+	Upstream string `yaml:"upstream"`
+	// Sandbox serves a simulated Dashboard inside, and asks that one.
+	Sandbox bool `yaml:"sandbox"`
+	// Simulated says that Upstream is a sandbox on this machine (merakisim), which
+	// may give more than the Dashboard does: the rates below are then not held
+	// against the Dashboard's. A proxy to the Dashboard is not simulated.
+	Simulated bool `yaml:"simulated"`
+	// UserAgent in the vendor's form, "ApplicationName/1.0 VendorName".
+	UserAgent string `yaml:"user_agent"`
+	// AnonymousEverywhere serves callers without identity on an address that
+	// others can reach. Everyone who reaches it may then spend your budget.
+	AnonymousEverywhere bool `yaml:"anonymous_everywhere"`
+
+	Budget      Budget            `yaml:"budget"`
+	Store       Store             `yaml:"store"`
+	Identity    identity.Config   `yaml:"identity"`
+	Policy      identity.Rules    `yaml:"policy"`
+	Credentials credential.Config `yaml:"credentials"`
+	TLS         *credential.TLS   `yaml:"tls"`
+	Drain       Drain             `yaml:"drain"`
+	Log         Log               `yaml:"log"`
+	Tracing     telemetry.Tracing `yaml:"tracing"`
+	// XDS serves as a control plane says, without a proxy: connections, routes and
+	// certificates come from the one that GRPC_XDS_BOOTSTRAP leads to. Only in a
+	// merakid built with -tags xds, which is half as large again.
+	XDS bool `yaml:"xds"`
+	// Preload lists organizations whose networks and devices are learned at
+	// start, "*" for all that the key sees. It costs a few requests for each.
+	Preload []string `yaml:"preload"`
+	// CacheBytes bounds the answers kept for reuse. Default 32 MiB.
+	CacheBytes int64 `yaml:"cache_bytes"`
+}
+
+// Budget is what the broker may spend.
+type Budget struct {
+	// Rate of an organization in requests a second. Default 10, what the
+	// Dashboard gives; it cannot be more.
+	Rate float64 `yaml:"rate"`
+	// Share of Rate that is the broker's, from 0 to 1, when other applications
+	// reach the same organizations without it. Default 1.
+	Share float64 `yaml:"share"`
+	// Burst of requests at one moment. Default 8.
+	Burst float64 `yaml:"burst"`
+	// Jitter is the most by which the time to the Dashboard varies. Default
+	// 200ms. Burst + Rate x Jitter must not exceed 10, what the Dashboard takes at once.
+	Jitter Duration `yaml:"jitter"`
+	// AddressRate of the egress address, in requests a second. Default 100. With
+	// several replicas behind one address each takes its part of it.
+	AddressRate float64 `yaml:"address_rate"`
+	// Deadline of a call that comes without one. Default 60s.
+	Deadline Duration `yaml:"deadline"`
+}
+
+// Store is the shared store that several replicas need. Without addresses the
+// replica is alone.
+type Store struct {
+	// Addresses of a Redis or Valkey: one; several for a cluster, or for
+	// Sentinel together with Master.
+	Addresses []string `yaml:"addresses"`
+	// Master is the name that Sentinel knows the master by.
+	Master string `yaml:"master"`
+	// Cluster says that the addresses are nodes of a cluster.
+	Cluster  bool   `yaml:"cluster"`
+	Username string `yaml:"username"`
+	// PasswordFile holds the password.
+	PasswordFile string `yaml:"password_file"`
+	// TLS talks to the store encrypted, and trusts the system's authorities.
+	TLS bool `yaml:"tls"`
+	// Prefix of the keys. Default merakibroker.
+	Prefix string `yaml:"prefix"`
+	// Replicas is how many there are at the most; while the store is gone, each
+	// goes on with that part of the rate. Default 1.
+	Replicas int `yaml:"replicas"`
+}
+
+// Drain says how a replica stops.
+type Drain struct {
+	// Settle is how long it goes on answering after it has said that it will
+	// stop, so that meshes notice. Default 5s; 0s with -sandbox.
+	Settle *Duration `yaml:"settle"`
+	// Timeout bounds the whole of it; what is still on its way then is cut off. Default 75s.
+	Timeout Duration `yaml:"timeout"`
+}
+
+// Log says what is logged to standard error.
+type Log struct {
+	// Level: debug, info, warn or error. Default info.
+	Level string `yaml:"level"`
+	// Format: json or text. Default json; text with -sandbox.
+	Format string `yaml:"format"`
+}
+
+// A Duration is written as Go writes it: 500ms, 10s, 2m.
+type Duration time.Duration
+
+// UnmarshalYAML reads a duration.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil || v < 0 {
+		return fmt.Errorf("line %d: %q is not a duration such as 500ms, 10s or 2m", n.Line, n.Value)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// readConfig reads a file strictly; no name gives the zero Config.
+func readConfig(file string) (*Config, error) {
+	c := new(Config)
+	if file == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("config %s: %s", file, oneLine(err))
+	}
+	return c, nil
+}
+
+// dashboardLimit is what the Dashboard accepts of one organization: ten requests
+// a second, and ten at once.
+var dashboardLimit = ratelimit.Limit{Rate: 10, Burst: 10}
+
+// addressLimit is what it accepts of one source address.
+var addressLimit = ratelimit.Limit{Rate: 100, Burst: 100}
+
+// sandboxRate is more than anyone asks of a sandbox, requests a second.
+const sandboxRate = 1e6
+
+// complete fills in the defaults and says what cannot be.
+func (c *Config) complete() error {
+	setDefault(&c.Listen, "127.0.0.1:50051")
+	setDefault(&c.Admin, "127.0.0.1:9090")
+	setDefault(&c.Upstream, "https://api.meraki.com/api/v1")
+	setDefault(&c.UserAgent, "MerakiBroker/1.0 MerakiBroker")
+	setDefault(&c.Budget.Rate, dashboardLimit.Rate)
+	setDefault(&c.Budget.Share, 1)
+	setDefault(&c.Budget.Burst, 8)
+	setDefault(&c.Budget.Jitter, Duration(200*time.Millisecond))
+	setDefault(&c.Budget.AddressRate, addressLimit.Rate)
+	setDefault(&c.Budget.Deadline, Duration(time.Minute))
+	setDefault(&c.Store.Prefix, "merakibroker")
+	setDefault(&c.Store.Replicas, 1)
+	setDefault(&c.Drain.Timeout, Duration(75*time.Second))
+	setDefault(&c.Log.Level, "info")
+	if c.Drain.Settle == nil {
+		settle := Duration(5 * time.Second)
+		if c.Sandbox {
+			settle = 0
+		}
+		c.Drain.Settle = &settle
+	}
+	if c.Log.Format == "" {
+		c.Log.Format = "json"
+		if c.Sandbox {
+			c.Log.Format = "text"
+		}
+	}
+	return c.check()
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) check() error {
+	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+		if _, _, err := net.SplitHostPort(a.address); err != nil {
+			return fmt.Errorf("%s is %q, which is not host:port", a.key, a.address)
+		}
+	}
+	if u, err := url.Parse(c.Upstream); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("upstream is %q, which is not an http or https address", c.Upstream)
+	}
+	if c.Budget.Share < 0 || c.Budget.Share > 1 {
+		return fmt.Errorf("budget.share is %g; it goes from 0 to 1", c.Budget.Share)
+	}
+	organization, address := dashboardLimit, addressLimit
+	if c.Simulated {
+		u, err := url.Parse(c.Upstream)
+		if err != nil || !loopback(net.JoinHostPort(u.Hostname(), "0")) {
+			return fmt.Errorf("simulated is for an upstream on this machine, and upstream is %q", c.Upstream)
+		}
+		organization = ratelimit.Limit{Rate: sandboxRate, Burst: 2 * sandboxRate}
+		address = organization
+	}
+	if err := ratelimit.Check(c.Budget.Rate, c.Budget.Burst, time.Duration(c.Budget.Jitter), organization); err != nil {
+		return fmt.Errorf("budget: %w", err)
+	}
+	if c.Budget.AddressRate <= 0 || c.Budget.AddressRate > address.Rate {
+		return fmt.Errorf("budget.address_rate is %g; it goes from above 0 to %g", c.Budget.AddressRate, address.Rate)
+	}
+	if err := c.Tracing.Validate(); err != nil {
+		return fmt.Errorf("tracing.%w", err)
+	}
+	if c.Store.Replicas < 1 {
+		return fmt.Errorf("store.replicas is %d; it is at least 1", c.Store.Replicas)
+	}
+	if c.Store.Master != "" && c.Store.Cluster {
+		return errors.New("store: master (Sentinel) and cluster exclude each other")
+	}
+	if len(c.Store.Addresses) == 0 && (c.Store.Master != "" || c.Store.Cluster) {
+		return errors.New("store.addresses is missing")
+	}
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		return fmt.Errorf("log.format is %q; it takes json or text", c.Log.Format)
+	}
+	if c.CacheBytes < 0 {
+		return fmt.Errorf("cache_bytes is %d; it is not below 0", c.CacheBytes)
+	}
+	return nil
+}
+
+// loopback tells whether an address can be reached from this machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

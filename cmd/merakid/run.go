@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/telemetry"
+)
+
+// run serves until ctx ends, then drains. stop gives the signals back, so that
+// a second one ends the process at once.
+func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
+	limitMemory()
+	tuneCollector()
+	log, err := newLog(c.Log, out)
+	if err != nil {
+		return err
+	}
+	d, err := build(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+
+	rpcs, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	ops, err := net.Listen("tcp", c.Admin)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	handler, closeAdmin := d.server.Admin()
+	defer closeAdmin()
+	admin := adminServer(handler)
+	failed := make(chan error, 2)
+	go func() { failed <- d.server.Serve(rpcs) }()
+	go func() { failed <- admin.Serve(ops) }()
+	d.banner(out, rpcs.Addr(), ops.Addr())
+
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop()
+	log.Info("draining", "settle", time.Duration(*c.Drain.Settle).String(), "timeout", time.Duration(c.Drain.Timeout).String())
+	last, cancel := context.WithTimeout(context.Background(), time.Duration(c.Drain.Timeout))
+	defer cancel()
+	d.server.Stop(last, time.Duration(*c.Drain.Settle))
+	if err := admin.Shutdown(last); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// adminServer answers HTTP/1.1 and, for gRPC, HTTP/2 without TLS.
+func adminServer(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{Handler: h, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
+}
+
+// banner says in three lines what is served, where, and one command to try.
+func (d *daemon) banner(out io.Writer, rpcs, admin net.Addr) {
+	fmt.Fprintf(out, "merakid: %d operations of the Dashboard API as gRPC on %s, from %s\n", d.operations, rpcs, d.upstream)
+	fmt.Fprintf(out, "merakid: health and metrics on http://%s/metrics\n", admin)
+	fmt.Fprintf(out, "merakid: try: go run ./examples/go -address %s\n", rpcs)
+}
+
+func newLog(c Log, out io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, fmt.Errorf("log.level is %q; it takes debug, info, warn or error", c.Level)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewJSONHandler(out, options)
+	if c.Format == "text" {
+		handler = slog.NewTextHandler(out, options)
+	}
+	return slog.New(telemetry.LogHandler(handler)), nil
+}

@@ -1,0 +1,183 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
+)
+
+// Access is who calls, what they may, and with which key.
+type Access struct {
+	Resolver *identity.Resolver
+	Policy   *identity.Policy
+	Keys     *credential.Store
+}
+
+// identify finds out who calls and takes the headers that could name somebody
+// else out of the metadata.
+func (s *Server) identify(ctx context.Context, rpc string, next func(context.Context) error) error {
+	if open(rpc) {
+		return next(ctx)
+	}
+	caller, err := s.access.Resolver.Resolve(ctx)
+	if err != nil {
+		return err
+	}
+	note(ctx).caller = caller.ID
+	ctx = identity.With(identity.Sanitize(ctx), caller)
+	if q, ok := s.brokerRPCs[rpc]; ok && rpc != brokerv1.BrokerService_Call_FullMethodName {
+		decision, err := s.access.Policy.Decide(caller, q)
+		if err != nil {
+			return err
+		}
+		ctx = context.WithValue(ctx, decisionKey{}, &decision)
+	}
+	return next(ctx)
+}
+
+// decisionKey is where the decision on an RPC of BrokerService stands in its context.
+type decisionKey struct{}
+
+// within says whether the caller of an RPC of BrokerService may ask about an
+// organization; what concerns all of them, "", only a caller who may have all.
+func within(ctx context.Context, organization string) error {
+	decision, ok := ctx.Value(decisionKey{}).(*identity.Decision)
+	if !ok {
+		return &fault.Error{Kind: fault.Internal, Detail: "the broker failed; its log has the cause", Cause: errNoDecision}
+	}
+	_, err := decision.Narrow(organization)
+	return err
+}
+
+var errNoDecision = errors.New("an RPC was served that the policy was not asked about")
+
+// open tells the RPCs that need no rule: health, which probes ask without an
+// identity, and reflection, which says nothing that the protos do not.
+func open(rpc string) bool {
+	switch rpc {
+	case "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List",
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":
+		return true
+	}
+	return false
+}
+
+// admit reads what the caller said beside the request, asks the policy, and picks
+// the key. Where the owner is not known yet, policy and keys are asked again once
+// it is: see broker.Call.Settle.
+func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Call) error {
+	ownKey, err := readMetadata(ctx, call)
+	if err != nil {
+		return named(err, call.Operation.GetId())
+	}
+	caller := identity.From(ctx)
+	q.Priority = identity.Priority(call.Priority)
+	switch call.Operation.GetScope() {
+	case apiv1.Scope_SCOPE_ORGANIZATION:
+		q.Organization = call.ID
+	case apiv1.Scope_SCOPE_NONE:
+		q.Organization = identity.NoOrganization
+	}
+	decision, err := s.access.Policy.Decide(caller, q)
+	if err != nil {
+		return named(err, call.Operation.GetId())
+	}
+	if !decision.Anywhere() {
+		// A hint would be the caller's own word for whose budget, rules and key it
+		// comes under.
+		call.Organization = ""
+	}
+	call.Caller, call.Weight, call.Share = caller.ID, decision.Weight, decision.Share
+	call.Priority = ratelimit.Priority(decision.Priority)
+	if ownKey != "" {
+		call.OwnKey = true
+		call.Key, err = s.access.Keys.Own(caller.ID, keyAPIKey, ownKey)
+	} else {
+		call.Rejected = s.access.Keys.Rejected
+		call.Key, err = s.access.Keys.Pick(caller.ID, organizationOf(q))
+	}
+	if err != nil {
+		return named(err, call.Operation.GetId())
+	}
+	if q.Organization == "" {
+		call.Settle = s.settle(call, decision)
+		if !call.OwnKey {
+			call.Candidates = func() []dashboard.Key { return s.access.Keys.Candidates(caller.ID) }
+		}
+	}
+	return nil
+}
+
+// settle asks policy and keys again once the owner is known.
+func (s *Server) settle(call *broker.Call, decision identity.Decision) func(string) (dashboard.Key, error) {
+	caller, key, own := call.Caller, call.Key, call.OwnKey
+	return func(organization string) (dashboard.Key, error) {
+		if _, err := decision.Narrow(organization); err != nil {
+			return dashboard.Key{}, err
+		}
+		if own {
+			return key, nil
+		}
+		return s.access.Keys.Pick(caller, organization)
+	}
+}
+
+// organizationOf is the organization that a key has to serve.
+func organizationOf(q identity.Request) string {
+	if q.Organization == identity.NoOrganization {
+		return ""
+	}
+	return q.Organization
+}
+
+// PolicyRequests lists what rules can be about: every typed RPC and every method
+// of BrokerService. One that no rule could be about is an error.
+func PolicyRequests(c *contract.Contract) ([]identity.Request, error) {
+	var all []identity.Request
+	for _, m := range c.Methods() {
+		request, err := identity.NewRequest(m.Name, m.Operation)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, request)
+	}
+	own, err := brokerRequests()
+	if err != nil {
+		return nil, err
+	}
+	return append(all, slices.Collect(maps.Values(own))...), nil
+}
+
+// brokerRequests is what the policy asks about for each method of BrokerService.
+func brokerRequests() (map[string]identity.Request, error) {
+	d := brokerv1.BrokerService_ServiceDesc
+	all := make(map[string]identity.Request)
+	add := func(method string) (err error) {
+		name := "/" + d.ServiceName + "/" + method
+		all[name], err = identity.NewRequest(name, nil)
+		return err
+	}
+	for _, m := range d.Methods {
+		if err := add(m.MethodName); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range d.Streams {
+		if err := add(m.StreamName); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

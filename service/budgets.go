@@ -1,0 +1,137 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// GetBudget tells the state of one budget.
+func (s *Server) GetBudget(ctx context.Context, in *brokerv1.GetBudgetRequest) (*brokerv1.Budget, error) {
+	organization := in.GetOrganizationId()
+	if organization != "" && !isID(organization) {
+		return nil, fault.Bad("organization_id", "organization_id is %q, which is not an organization's id", clip(organization, 40))
+	}
+	if err := within(ctx, organization); err != nil {
+		return nil, err
+	}
+	return budgetMessage(s.broker.Budget(organization)), nil
+}
+
+const (
+	usualWatch = time.Second
+	// leastWatch bounds what a watcher costs.
+	leastWatch = 100 * time.Millisecond
+)
+
+// WatchBudgets sends the budgets that changed, until the caller leaves or this
+// replica stops.
+func (s *Server) WatchBudgets(in *brokerv1.WatchBudgetsRequest, stream grpc.ServerStreamingServer[brokerv1.WatchBudgetsResponse]) error {
+	interval := usualWatch
+	if in.GetInterval() != nil {
+		interval = in.GetInterval().AsDuration()
+		if interval < leastWatch {
+			return fault.Bad("interval", "interval is %v; it is at least %v", interval, leastWatch)
+		}
+	}
+	if err := watched(stream.Context(), in.GetOrganizationIds()); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	var version uint64
+	for {
+		changed, now := s.broker.Budgets(version, in.GetOrganizationIds()...)
+		version = now
+		if len(changed) > 0 {
+			out := new(brokerv1.WatchBudgetsResponse)
+			for _, b := range changed {
+				out.Budgets = append(out.Budgets, budgetMessage(b))
+			}
+			if err := stream.Send(out); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		case <-s.stopping:
+			return &fault.Error{Kind: fault.Draining, Detail: "this replica is about to stop; watch another"}
+		}
+	}
+}
+
+// watched says whether the caller may watch these organizations; all when there are none.
+func watched(ctx context.Context, organizations []string) error {
+	if len(organizations) == 0 {
+		return within(ctx, "")
+	}
+	for _, o := range organizations {
+		if err := within(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ExplainCall says what a call would cost if it came now.
+func (s *Server) ExplainCall(ctx context.Context, in *brokerv1.ExplainCallRequest) (*brokerv1.ExplainCallResponse, error) {
+	call, request, err := s.explained(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.admit(ctx, request, call); err != nil {
+		return nil, err
+	}
+	e, err := s.broker.Explain(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	if call.Settle != nil {
+		if _, err := call.Settle(e.Organization); err != nil {
+			return nil, err
+		}
+	}
+	out := &brokerv1.ExplainCallResponse{
+		Operation: e.Operation, Attempts: int32(e.Attempts), OrganizationId: e.Organization,
+		OwnerKnown: e.OwnerKnown, Wait: durationpb.New(e.Wait), Behind: classMessages(e.Behind),
+	}
+	if e.ServiceTime > 0 {
+		out.ServiceTime = durationpb.New(e.ServiceTime)
+	}
+	if e.Refusal != nil {
+		out.Refusal = e.Refusal.Error()
+	}
+	return out, nil
+}
+
+func budgetMessage(b broker.BudgetState) *brokerv1.Budget {
+	out := &brokerv1.Budget{
+		OrganizationId: b.Organization, Rate: b.Rate, Ceiling: b.Ceiling, Burst: b.Burst, Tokens: b.Tokens,
+		Waiting: int32(b.Waiting), Classes: classMessages(b.Classes), Attempts: b.Attempts, RateLimited: b.RateLimited,
+		Shared: b.Shared, Replicas: int32(b.Replicas),
+	}
+	if time.Now().Before(b.StoppedUntil) {
+		out.StoppedUntil = timestamppb.New(b.StoppedUntil)
+	}
+	return out
+}
+
+func classMessages(classes []broker.ClassState) []*brokerv1.ClassState {
+	var out []*brokerv1.ClassState
+	for _, c := range classes {
+		out = append(out, &brokerv1.ClassState{
+			Priority: c.Priority.String(), Caller: c.Caller, Weight: c.Weight,
+			Waiting: int32(c.Waiting), Oldest: durationpb.New(c.Oldest),
+		})
+	}
+	return out
+}

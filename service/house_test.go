@@ -1,0 +1,182 @@
+package service_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/merakibroker/merakibroker/"
+
+// allowed says, for each room, which of our own rooms it may import; a room
+// below another ("ratelimit/redis") has a row of its own. Packages under gen/
+// are data: every room but fault and ratelimit may read them.
+var allowed = map[string][]string{
+	"service": {"service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
+		"service/identity", "service/transcode", "ratelimit", "gen"},
+	"service/broker":                {"service/dashboard", "service/fault", "ratelimit", "gen"},
+	"service/contract":              {"gen"},
+	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "gen"},
+	"service/credential/secretfile": {},
+	"service/dashboard":             {"service/fault", "gen"},
+	"service/fault":                 {},
+	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
+	"service/proxyless":             {},
+	"service/sandbox":               {"service/contract", "gen"},
+	"service/telemetry":             {},
+	"service/transcode":             {"service/fault", "gen"},
+	"ratelimit":                     {},
+	"ratelimit/ratelimittest":       {"ratelimit"},
+	"ratelimit/redis":               {"ratelimit"},
+}
+
+// A source is one Go file of ours, parsed.
+type source struct {
+	room, file string
+	test       bool
+	text       []byte
+	ast        *ast.File
+}
+
+// bubble tells a test on synthetic time, where sleeping is how time goes by.
+func (s source) bubble() bool {
+	for _, imp := range s.ast.Imports {
+		if imp.Path.Value == `"testing/synctest"` {
+			return true
+		}
+	}
+	return false
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	fset := token.NewFileSet()
+	root := ".."
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(root, name)
+		if d.IsDir() && (rel == "gen" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && rel != ".") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(fset, name, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{
+			room: path.Dir(filepath.ToSlash(rel)), file: filepath.ToSlash(rel),
+			test: strings.HasSuffix(name, "_test.go"), text: text, ast: parsed,
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("found only %d files; the walk is broken", len(all))
+	}
+	return all
+}
+
+// TestArrows holds the direction of imports: cmd -> service -> rooms below.
+func TestArrows(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.room, "cmd") || strings.HasPrefix(s.room, "examples") {
+			continue
+		}
+		may, known := allowed[s.room]
+		if !known {
+			t.Errorf("%s: the room %s has no row in the table of imports; add one that says what it may see", s.file, s.room)
+			continue
+		}
+		for _, imp := range s.ast.Imports {
+			name := strings.Trim(imp.Path.Value, `"`)
+			ours, ok := strings.CutPrefix(name, module)
+			if !ok {
+				continue
+			}
+			if !permitted(may, ours) {
+				t.Errorf("%s imports %s, which %s may not", s.file, ours, s.room)
+			}
+		}
+	}
+}
+
+func permitted(may []string, room string) bool {
+	for _, m := range may {
+		if room == m || m == "gen" && strings.HasPrefix(room, "gen/") {
+			return true
+		}
+	}
+	return false
+}
+
+// TestStoreClientStaysInItsRoom: one room knows the Redis client.
+func TestStoreClientStaysInItsRoom(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, imp := range s.ast.Imports {
+			if strings.Contains(imp.Path.Value, "go-redis") && !strings.HasPrefix(s.room, "ratelimit/redis") {
+				t.Errorf("%s imports the store's client; only ratelimit/redis may", s.file)
+			}
+		}
+	}
+}
+
+// TestHouseRules: one package comment each, files of a human size, and none of
+// what makes tests slow, flaky or silent.
+func TestHouseRules(t *testing.T) {
+	comments := make(map[string]int)
+	rooms := make(map[string]bool)
+	for _, s := range sources(t) {
+		if n := bytes.Count(s.text, []byte("\n")); n > 450 {
+			t.Errorf("%s has %d lines; one that passes 450 wants to be two", s.file, n)
+		}
+		if !s.test {
+			rooms[s.room] = true
+			if s.ast.Doc != nil {
+				comments[s.room]++
+			}
+		}
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Name.Name == "init" && n.Recv == nil {
+					t.Errorf("%s has an init function; wire in main", s.file)
+				}
+			case *ast.SelectorExpr:
+				x, _ := n.X.(*ast.Ident)
+				if x == nil {
+					break
+				}
+				switch call := x.Name + "." + n.Sel.Name; {
+				case s.test && call == "time.Sleep" && !s.bubble(), s.test && strings.HasPrefix(call, "t.Skip"):
+					t.Errorf("%s uses %s", s.file, call)
+				case !s.test && strings.HasPrefix(call, "log.Fatal"):
+					t.Errorf("%s uses %s", s.file, call)
+				}
+			}
+			return true
+		})
+	}
+	for room := range rooms {
+		if comments[room] != 1 {
+			t.Errorf("%s has %d package comments; it needs one, which says what the room is for", room, comments[room])
+		}
+	}
+}

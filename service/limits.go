@@ -1,0 +1,76 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+)
+
+// Limits of the server. What a client can make it hold is bounded by them, and by
+// the holdings and connections.
+const (
+	// maxHeaderBytes of one call: gRPC clients send well below 8 KiB; JWTs and mesh
+	// headers need room.
+	maxHeaderBytes = 16 << 10
+	// maxHeaderList is what the transport reads. Above it HTTP/2 can only close the
+	// connection, and behind a mesh that is everyone's: so it is more than an Envoy
+	// lets pass (60 KiB), and what lies between is answered with a status.
+	maxHeaderList = 80 << 10
+	// maxRequestBytes: the largest documented bodies are floor plans (a few MB in base64).
+	maxRequestBytes = 16 << 20
+	// maxStreams is for each connection. A sidecar may carry all callers of a node
+	// over one; clients and proxies that want more open another, or wait.
+	maxStreams = 4000
+	// minPing lets clients ping as often as grpc-java and C-core may be told to.
+	minPing = 10 * time.Second
+	// A connection on which nothing is heard for so long is asked for a sign of
+	// life, and closed when none comes.
+	askAfter, signOfLife = time.Minute, 20 * time.Second
+	// maxAge spreads connections anew over replicas behind a plain TCP balancer;
+	// gRPC adds a jitter of a tenth. The grace is longer than the deadline of calls
+	// that come without one.
+	maxAge      = 30 * time.Minute
+	maxAgeGrace = 75 * time.Second
+	// maxHandshake bounds connecting, TLS and HTTP/2 settings included.
+	maxHandshake = 10 * time.Second
+	// streamWorkers are goroutines that are kept for calls, their stacks grown
+	// already; calls beyond them have one of their own. Without, growing the stack
+	// anew is 6 % of a call's processor time.
+	streamWorkers = 64
+	// streamWindow and connectionWindow are what a client may send before it is
+	// read. Said at all, they keep gRPC from measuring the connection with pings:
+	// requests are small, and a large one comes from the same machine or zone.
+	streamWindow, connectionWindow = 64 << 10, 1 << 20
+)
+
+// limits are the server's options.
+func limits() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: askAfter, Timeout: signOfLife,
+			MaxConnectionAge: maxAge, MaxConnectionAgeGrace: maxAgeGrace,
+		}),
+		grpc.ConnectionTimeout(maxHandshake),
+		grpc.NumStreamWorkers(streamWorkers),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
+	}
+}
+
+// arrive is asked about every call when its headers have been read, before
+// anything is done for it.
+func (s *Server) arrive(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if n := size(info.Header); n > maxHeaderBytes {
+		return ctx, status.Errorf(codes.ResourceExhausted, "the call has %d bytes of headers; it may have %d", n, maxHeaderBytes)
+	}
+	return s.silence.begin(ctx), nil
+}

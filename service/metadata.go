@@ -1,0 +1,109 @@
+package service
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// What a caller may say beside the request. Every key is optional.
+const (
+	// keyPriority: critical, normal (the default) or bulk.
+	keyPriority = "meraki-priority"
+	// keyOrganization: the organization that owns the network or device, where
+	// the caller knows; believed until an answer contradicts it.
+	keyOrganization = "meraki-organization-id"
+	// keyMaxAge: seconds; an answer to the same read that is no older may be reused.
+	keyMaxAge = "meraki-max-age"
+	// keyRetryWrites: true says that repeating this write does no harm.
+	keyRetryWrites = "meraki-retry-writes"
+	// keyAPIKey: a Dashboard key of the caller's own, where the broker allows it.
+	keyAPIKey = "meraki-api-key"
+)
+
+// What a reply says beside the answer.
+const (
+	headerCache    = "meraki-cache"
+	headerQueue    = "meraki-queue-ms"
+	headerAttempts = "meraki-attempts"
+)
+
+// Keys that meshes and clients set when they repeat a call by themselves.
+const (
+	keyEnvoyAttempt = "x-envoy-attempt-count"
+	keyGRPCAttempts = "grpc-previous-rpc-attempts"
+)
+
+// readMetadata fills the call with what the caller said beside the request, and
+// gives the Dashboard key that it sent, if it did.
+func readMetadata(ctx context.Context, call *broker.Call) (ownKey string, err error) {
+	if v := first(ctx, keyPriority); v != "" {
+		p, ok := ratelimit.ParsePriority(v)
+		if !ok {
+			return "", fault.Bad(keyPriority, "metadata %s is %q; it takes critical, normal or bulk", keyPriority, clip(v, 40))
+		}
+		call.Priority = p
+	}
+	if v := first(ctx, keyOrganization); v != "" {
+		if !isID(v) {
+			return "", fault.Bad(keyOrganization, "metadata %s is %q, which is not an organization's id", keyOrganization, clip(v, 40))
+		}
+		call.Organization = v
+	}
+	if v := first(ctx, keyMaxAge); v != "" {
+		seconds, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(seconds >= 0 && seconds <= maxAgeLimit.Seconds()) {
+			return "", fault.Bad(keyMaxAge, "metadata %s is %q; it takes seconds from 0 to %g", keyMaxAge, clip(v, 40), maxAgeLimit.Seconds())
+		}
+		call.MaxAge = time.Duration(seconds * float64(time.Second))
+	}
+	if v := first(ctx, keyRetryWrites); v != "" {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return "", fault.Bad(keyRetryWrites, "metadata %s is %q; it takes true or false", keyRetryWrites, clip(v, 40))
+		}
+		call.RetryWrites = b
+	}
+	call.Repeated = repeated(ctx)
+	return first(ctx, keyAPIKey), nil
+}
+
+// maxAgeLimit bounds how old an answer a caller may accept.
+const maxAgeLimit = time.Hour
+
+// repeated tells whether a layer in front of the broker has sent this call before.
+func repeated(ctx context.Context) bool {
+	if n, err := strconv.Atoi(first(ctx, keyEnvoyAttempt)); err == nil && n > 1 {
+		return true
+	}
+	n, err := strconv.Atoi(first(ctx, keyGRPCAttempts))
+	return err == nil && n > 0
+}
+
+// first reads one value without a copy of all of them.
+func first(ctx context.Context, key string) string {
+	if v := metadata.ValueFromIncomingContext(ctx, key); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// isID accepts what the Dashboard uses as ids: letters, digits, - and _.
+func isID(s string) bool {
+	if len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,157 @@
+package service
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// ListAttempts gives attempts of the recent past, newest first.
+func (s *Server) ListAttempts(ctx context.Context, in *brokerv1.ListAttemptsRequest) (*brokerv1.ListAttemptsResponse, error) {
+	if n := in.GetPageSize(); n < 0 || n > 1000 {
+		return nil, fault.Bad("page_size", "page_size is %d; it goes from 0 to 1000", n)
+	}
+	if err := within(ctx, in.GetOrganizationId()); err != nil {
+		return nil, err
+	}
+	filter := broker.AttemptFilter{
+		Organization: in.GetOrganizationId(), Operation: in.GetOperation(), Caller: in.GetCaller(),
+		Outcome: fault.Outcome(in.GetOutcome()), Limit: int(in.GetPageSize()),
+	}
+	if in.GetBefore() != nil {
+		if err := in.GetBefore().CheckValid(); err != nil {
+			return nil, fault.Bad("before", "before is not a time: %v", err)
+		}
+		filter.Before = in.GetBefore().AsTime()
+	}
+	out := new(brokerv1.ListAttemptsResponse)
+	for _, a := range s.record.List(filter) {
+		out.Items = append(out.Items, &brokerv1.Attempt{
+			StartTime: timestamppb.New(a.Start), Duration: durationpb.New(a.Duration),
+			Operation: a.Operation, OrganizationId: a.Organization, Caller: a.Caller, Method: a.Method,
+			HttpStatus: int32(a.Status), Outcome: brokerv1.Outcome(a.Outcome), RequestId: a.RequestID,
+			Host: a.Host, Error: a.Error, Number: int32(a.Number), Verdict: a.Verdict,
+		})
+	}
+	return out, nil
+}
+
+// GetUpstreamHealth tells how well the Dashboard has been answering. Overall is
+// for callers who may have all organizations.
+func (s *Server) GetUpstreamHealth(ctx context.Context, in *brokerv1.GetUpstreamHealthRequest) (*brokerv1.UpstreamHealth, error) {
+	if err := within(ctx, in.GetOrganizationId()); err != nil {
+		return nil, err
+	}
+	overall, organizations := s.record.Health(time.Now(), in.GetOrganizationId())
+	out := new(brokerv1.UpstreamHealth)
+	if within(ctx, "") == nil {
+		out.Overall = healthWindows(overall)
+	}
+	for _, o := range organizations {
+		out.Organizations = append(out.Organizations, &brokerv1.OrganizationHealth{
+			OrganizationId: o.Organization, Windows: healthWindows(o.Windows),
+		})
+	}
+	return out, nil
+}
+
+func healthWindows(windows []broker.HealthWindow) []*brokerv1.HealthWindow {
+	out := make([]*brokerv1.HealthWindow, len(windows))
+	for i, w := range windows {
+		out[i] = &brokerv1.HealthWindow{
+			Window: durationpb.New(w.Window), Attempts: w.Attempts, ServerErrors: w.ServerErrors,
+			NeverArrived: w.NeverArrived, ErrorShare: w.ErrorShare, Verdict: brokerv1.HealthVerdict(w.Verdict),
+			Threshold: w.Threshold, Advice: w.Advice, RequestIds: w.RequestIDs,
+		}
+	}
+	return out
+}
+
+const (
+	// telemetryOperation is the vendor's own count of requests by status.
+	telemetryOperation = "getOrganizationApiRequestsOverviewResponseCodesByInterval"
+	// telemetryInterval is the finest that the vendor offers, in seconds.
+	telemetryInterval = "120"
+	defaultTelemetry  = time.Hour
+	maxTelemetry      = 24 * time.Hour
+)
+
+// CompareTelemetry asks the vendor how many requests of ours it has seen.
+func (s *Server) CompareTelemetry(ctx context.Context, in *brokerv1.CompareTelemetryRequest) (*brokerv1.CompareTelemetryResponse, error) {
+	window := in.GetWindow().AsDuration()
+	switch {
+	case window == 0:
+		window = defaultTelemetry
+	case window < 0 || window > maxTelemetry:
+		return nil, fault.Bad("window", "window is %v; it goes up to %v", window, maxTelemetry)
+	}
+	organization := in.GetOrganizationId()
+	if !isID(organization) {
+		return nil, fault.Bad("organization_id", "organization_id is %q, which is not an organization's id", clip(organization, 40))
+	}
+	if err := within(ctx, organization); err != nil {
+		return nil, err
+	}
+	r := s.byOperation(telemetryOperation)
+	if r == nil {
+		return nil, &fault.Error{Kind: fault.NotImplemented, Operation: telemetryOperation, Detail: "the contract does not have this operation"}
+	}
+	now := time.Now()
+	call := s.newCall(r.Operation)
+	call.ID, call.Path = organization, "/organizations/"+organization+"/apiRequests/overview/responseCodes/byInterval"
+	call.Query = url.Values{
+		"t0": {now.Add(-window).UTC().Format(time.RFC3339)}, "t1": {now.UTC().Format(time.RFC3339)},
+		"interval": {telemetryInterval}, "userAgent": {s.userAgent},
+	}.Encode()
+	if err := s.admit(ctx, r.request, call); err != nil {
+		return nil, err
+	}
+	answer, err := s.do(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := broker.ParseTelemetry(answer.Body)
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.Malformed, Operation: telemetryOperation, Detail: "the vendor's telemetry cannot be read", Cause: err}
+	}
+	return telemetryResponse(s.record.Compare(organization, theirs, now)), nil
+}
+
+func telemetryResponse(c broker.Comparison) *brokerv1.CompareTelemetryResponse {
+	out := &brokerv1.CompareTelemetryResponse{Ours: c.Ours, Theirs: c.Theirs, NeverArrived: c.NeverArrived}
+	if !c.Start.IsZero() {
+		out.StartTime, out.EndTime = timestamppb.New(c.Start), timestamppb.New(c.End)
+	}
+	for _, n := range c.Counts {
+		out.Counts = append(out.Counts, &brokerv1.TelemetryCount{HttpStatus: int32(n.Status), Ours: n.Ours, Theirs: n.Theirs})
+	}
+	return out
+}
+
+// ListDrift gives the fields of answers that did not fit the contract.
+func (s *Server) ListDrift(_ context.Context, in *brokerv1.ListDriftRequest) (*brokerv1.ListDriftResponse, error) {
+	out := new(brokerv1.ListDriftResponse)
+	for _, e := range s.drift.list(in.GetOperation()) {
+		out.Items = append(out.Items, &brokerv1.Drift{
+			Operation: e.operation, Path: e.path, Kind: brokerv1.DriftKind(e.kind), Count: e.count,
+			FirstTime: timestamppb.New(e.first), LastTime: timestamppb.New(e.last),
+		})
+	}
+	return out, nil
+}
+
+// byOperation finds the typed RPC of an operationId; nil when there is none.
+func (s *Server) byOperation(id string) *typedRPC {
+	m := s.contract.Operation(id)
+	if m == nil {
+		return nil
+	}
+	return s.rpcs[m.Name]
+}

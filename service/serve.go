@@ -1,0 +1,82 @@
+package service
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// GRPC is the server underneath: *grpc.Server, or gRPC's own that is told by a
+// control plane how to serve (*xds.GRPCServer).
+type GRPC interface {
+	grpc.ServiceRegistrar
+	GetServiceInfo() map[string]grpc.ServiceInfo
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
+}
+
+func newGRPC(how func(...grpc.ServerOption) (GRPC, error), options []grpc.ServerOption) (GRPC, error) {
+	if how == nil {
+		return grpc.NewServer(options...), nil
+	}
+	return how(options...)
+}
+
+// Serve answers on l until Stop.
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(limited(l, mostConnections)) }
+
+// Serving says to probes and meshes whether calls should come here, for the whole
+// and for each service. It is so from the start; after Stop it never is again.
+func (s *Server) Serving(yes bool) {
+	status := healthpb.HealthCheckResponse_NOT_SERVING
+	if yes {
+		status = healthpb.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", status)
+	for name := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(name, status)
+	}
+}
+
+// Stop drains: no longer serving, for as long as `settle` so that meshes notice;
+// what waits is refused; what is on its way is finished, until ctx ends. What is
+// left then is cut off. Stopping again waits for the same end.
+func (s *Server) Stop(ctx context.Context, settle time.Duration) {
+	s.health.Shutdown()
+	s.log.Info("no longer serving, for meshes to notice", "settle", settle.String())
+	pause(ctx, settle)
+	s.broker.Drain()
+	s.log.Info("draining: what waits is refused, what is on its way is finished")
+	s.stopOnce.Do(func() { close(s.stopping) })
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.log.Warn("out of time: what was still on its way is cut off")
+		s.grpc.Stop()
+		<-done
+	}
+}
+
+// Close ends at once what Stop has left, or a Server that never served.
+func (s *Server) Close() {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	s.grpc.Stop()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

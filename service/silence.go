@@ -1,0 +1,129 @@
+package service
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// mostSilent is how many calls may be without their request at a time. Each costs
+// about 15 KiB. A client that means well is silent for as long as its request is on
+// the way.
+const mostSilent = 10_000
+
+// Silence is the calls that have begun and sent no request yet, oldest first. gRPC
+// lets a call stay silent for as long as it likes, thousands on each connection.
+// When there are too many, the oldest is ended: whoever it belongs to, it has had
+// more time than any other, so calls that do send something never are.
+type silence struct {
+	most int
+
+	mu             sync.Mutex
+	oldest, newest *silentCall
+	count          int
+}
+
+// A silentCall is the context of a call, and its place among the silent ones.
+type silentCall struct {
+	context.Context
+	cancel       context.CancelCauseFunc
+	rpc          context.Context // of the RPC, made from this one
+	older, newer *silentCall
+	listed       bool
+}
+
+type silentKey struct{}
+
+// Value finds the call itself in what is derived from its context.
+func (c *silentCall) Value(key any) any {
+	if key == (silentKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// begin gives a call a context that can be ended from here.
+func (s *silence) begin(ctx context.Context) context.Context {
+	c := new(silentCall)
+	c.Context, c.cancel = context.WithCancelCause(ctx)
+	return c
+}
+
+// errSilent is why a call that has been silent for longest was ended.
+var errSilent = &fault.Error{Kind: fault.Cancelled, Reason: "NO_REQUEST", Detail: "the call sent no request, and too many others waited for theirs"}
+
+// end ends a call. gRPC answers by itself, with CANCELLED, as soon as its context
+// has ended; the reason goes along in the trailer.
+func (c *silentCall) end() {
+	if stream := grpc.ServerTransportStreamFromContext(c.rpc); stream != nil {
+		_ = stream.SetTrailer(metadata.Pairs(trailerReason, errSilent.Reason, trailerPushback, "-1")) // too late is as good
+	}
+	c.cancel(errSilent)
+}
+
+// receive runs f, which waits for the request of the call of ctx.
+func (s *silence) receive(ctx context.Context, f func() error) error {
+	c, _ := ctx.Value(silentKey{}).(*silentCall)
+	if c == nil {
+		return f()
+	}
+	c.rpc = ctx
+	s.mu.Lock()
+	s.add(c)
+	var end *silentCall
+	if s.count > s.most {
+		end = s.oldest
+		s.remove(end)
+	}
+	s.mu.Unlock()
+	if end != nil {
+		end.end()
+	}
+	err := f()
+	s.mu.Lock()
+	ended := !c.listed
+	s.remove(c)
+	s.mu.Unlock()
+	if ended { // also with a request that came too late: the context has ended
+		return errSilent
+	}
+	return err
+}
+
+// add puts a call at the end, with the lock held.
+func (s *silence) add(c *silentCall) {
+	if c.listed {
+		return // two receive on one stream, which gRPC forbids
+	}
+	c.listed, c.older, c.newer = true, s.newest, nil
+	if s.newest != nil {
+		s.newest.newer = c
+	} else {
+		s.oldest = c
+	}
+	s.newest = c
+	s.count++
+}
+
+// remove takes a call out, with the lock held.
+func (s *silence) remove(c *silentCall) {
+	if !c.listed {
+		return
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		s.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		s.newest = c.older
+	}
+	c.listed, c.older, c.newer = false, nil, nil
+	s.count--
+}

@@ -1,0 +1,63 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+type derived struct{}
+
+// TestOldestSilentCallEnds when there are too many, and nobody who sends something.
+func TestOldestSilentCallEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &silence{most: 3}
+		ended := make(chan int, 10)
+		begin := func(i int) (context.Context, context.CancelFunc) {
+			parent, leave := context.WithCancel(t.Context())
+			ctx := context.WithValue(s.begin(parent), derived{}, i) // as interceptors do
+			go func() {
+				err := s.receive(ctx, func() error { <-ctx.Done(); return ctx.Err() })
+				if errors.Is(err, errSilent) {
+					ended <- i
+				} else if !errors.Is(err, context.Canceled) {
+					t.Errorf("call %d: %v", i, err)
+				}
+			}()
+			synctest.Wait()
+			return ctx, leave
+		}
+		var leave [6]context.CancelFunc
+		for i := range leave {
+			_, leave[i] = begin(i)
+			defer leave[i]()
+			// One that sends its request at once is never in the way.
+			ctx := s.begin(t.Context())
+			if i < 3 {
+				continue
+			}
+			if err := s.receive(ctx, func() error { return nil }); err != nil {
+				t.Errorf("a call with a request: %v", err)
+			}
+		}
+		synctest.Wait()
+		// Each of the four that came when three were there has ended the oldest; one
+		// with a request makes room by itself, after it has taken some.
+		if n := len(ended); n != 4 || s.count != 2 {
+			t.Errorf("%d calls were ended, %d are silent", n, s.count)
+		}
+		for want := range len(ended) {
+			if got := <-ended; got != want {
+				t.Errorf("call %d was ended before call %d", got, want)
+			}
+		}
+		leave[5]()
+		leave[4]()
+		synctest.Wait()
+		if s.count != 0 || s.oldest != nil || s.newest != nil {
+			t.Errorf("%d calls are left", s.count)
+		}
+	})
+}

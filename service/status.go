@@ -1,0 +1,141 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// domain is ErrorInfo's domain: the API whose failures these are.
+const domain = "api.meraki.com"
+
+// A meaning is what a kind of fault is to a gRPC caller.
+type meaning struct {
+	code   codes.Code
+	reason string
+	// repeat says what layers in front of the broker may do.
+	repeat repeat
+}
+
+// repeat is the advice that trailers give to meshes and to clients that retry
+// by themselves. The broker is the only one that retries, so it is mostly never.
+type repeat uint8
+
+const (
+	// never: repeating cannot help, or the broker has done it already.
+	never repeat = iota
+	// asTold: after the delay that RetryInfo names, and not before.
+	asTold
+	// elsewhere: at once, at another replica; nothing was sent.
+	elsewhere
+)
+
+// meanings is the table of failures: what happened, the code, the reason. The
+// codes follow google.rpc.Code's own comments, and AIP-193 and AIP-194.
+var meanings = map[fault.Kind]meaning{
+	fault.Unknown:           {codes.Unknown, "UNKNOWN", never},
+	fault.BadRequest:        {codes.InvalidArgument, "BAD_REQUEST", never},
+	fault.KeyRejected:       {codes.FailedPrecondition, "API_KEY_REJECTED", never},
+	fault.CallerKeyRejected: {codes.Unauthenticated, "API_KEY_REJECTED", never},
+	fault.Forbidden:         {codes.PermissionDenied, "FORBIDDEN", never},
+	fault.NotFound:          {codes.NotFound, "NOT_FOUND", never},
+	fault.APIDisabled:       {codes.NotFound, "API_DISABLED", never},
+	fault.Conflict:          {codes.Aborted, "CONFLICT", never},
+	fault.RateLimited:       {codes.ResourceExhausted, "DASHBOARD_RATE_LIMITED", asTold},
+	fault.BudgetExhausted:   {codes.ResourceExhausted, "BUDGET_EXHAUSTED", asTold},
+	fault.Dashboard:         {codes.Internal, "DASHBOARD_ERROR", never},
+	fault.Unreachable:       {codes.Unavailable, "DASHBOARD_UNREACHABLE", never},
+	fault.OutcomeUnknown:    {codes.Unknown, "OUTCOME_UNKNOWN", never},
+	fault.NotImplemented:    {codes.Unimplemented, "NOT_IMPLEMENTED", never},
+	fault.Malformed:         {codes.Internal, "MALFORMED_RESPONSE", never},
+	fault.TooLarge:          {codes.Internal, "RESPONSE_TOO_LARGE", never},
+	fault.RedirectRefused:   {codes.FailedPrecondition, "REDIRECT_REFUSED", never},
+	fault.CallerUnknown:     {codes.Unauthenticated, "CALLER_UNKNOWN", never},
+	fault.CallerNotAllowed:  {codes.PermissionDenied, "CALLER_NOT_ALLOWED", never},
+	fault.DeadlineExceeded:  {codes.DeadlineExceeded, "DEADLINE_EXCEEDED", never},
+	fault.Cancelled:         {codes.Canceled, "CANCELLED", never},
+	fault.Draining:          {codes.Unavailable, "DRAINING", elsewhere},
+	fault.Internal:          {codes.Internal, "INTERNAL", never},
+}
+
+// A report is a fault ready to leave: code, message, details, trailers.
+type report struct {
+	fault *fault.Error
+	meaning
+	// about is what the call was about, as far as it got.
+	about about
+}
+
+// about is what a report says of the call besides the fault itself.
+type about struct {
+	// documentation is the address of the operation's page; empty when there is none.
+	documentation string
+	// resource is the path that was asked for.
+	resource string
+	// violations are messages of the Dashboard that name a field of the request.
+	violations []violation
+}
+
+type violation struct{ field, description string }
+
+// reportOf looks the fault up in the table.
+func reportOf(f *fault.Error, a about) *report {
+	m, ok := meanings[f.Kind]
+	if !ok {
+		m = meanings[fault.Unknown]
+	}
+	if f.Reason != "" {
+		m.reason = f.Reason
+	}
+	return &report{fault: readable(f), meaning: m, about: a.readable()}
+}
+
+// readable gives the fault with every text in UTF-8: protobuf takes no other, and
+// a detail that cannot be encoded would be lost whole.
+func readable(f *fault.Error) *fault.Error {
+	c := *f
+	for _, text := range []*string{&c.Operation, &c.Detail, &c.Field, &c.RequestID, &c.Budget} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD")
+	}
+	c.Messages = slices.Clone(f.Messages)
+	for i := range c.Messages {
+		c.Messages[i] = strings.ToValidUTF8(c.Messages[i], "\uFFFD")
+	}
+	return &c
+}
+
+func (a about) readable() about {
+	a.resource = strings.ToValidUTF8(a.resource, "\uFFFD")
+	a.documentation = strings.ToValidUTF8(a.documentation, "\uFFFD")
+	a.violations = slices.Clone(a.violations)
+	for i, v := range a.violations {
+		a.violations[i] = violation{strings.ToValidUTF8(v.field, "\uFFFD"), strings.ToValidUTF8(v.description, "\uFFFD")}
+	}
+	return a
+}
+
+// message is the status message: the fault's sentence, then what the Dashboard said.
+func (r *report) message() string {
+	text := r.fault.Error()
+	if len(r.fault.Messages) > 0 {
+		text += ": " + r.fault.Messages[0]
+		if n := len(r.fault.Messages) - 1; n > 0 {
+			text += fmt.Sprintf(" (and %d more)", n)
+		}
+	}
+	return text
+}
+
+// delay is when a next try makes sense, rounded up to a millisecond.
+func (r *report) delay() time.Duration {
+	d := r.fault.RetryAfter
+	if d <= 0 {
+		return 0
+	}
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+}
