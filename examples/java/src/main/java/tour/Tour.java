@@ -1,0 +1,153 @@
+package tour;
+
+import com.google.protobuf.FieldMask;
+import com.merakibroker.devices.v1.DevicesServiceGrpc;
+import com.merakibroker.devices.v1.GetDeviceRequest;
+import com.merakibroker.devices.v1.UpdateDeviceRequest;
+import com.merakibroker.organizations.v1.GetOrganizationDevicesRequest;
+import com.merakibroker.organizations.v1.GetOrganizationsRequest;
+import com.merakibroker.organizations.v1.OrganizationsServiceGrpc;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import java.util.concurrent.Executors;
+
+/**
+ * A tour of what a caller of the broker does: a typed read, a collection page by page, a write that
+ * clears a field, a failure with its details, a deadline, and trying again when told to. It checks
+ * what it sees, and fails when something is not as promised.
+ */
+public final class Tour {
+  private static final Duration TIMEOUT = Duration.ofSeconds(30);
+
+  private final OrganizationsServiceGrpc.OrganizationsServiceBlockingStub organizations;
+  private final DevicesServiceGrpc.DevicesServiceBlockingStub devices;
+
+  private Tour(ManagedChannel channel) {
+    organizations = OrganizationsServiceGrpc.newBlockingStub(channel);
+    devices = DevicesServiceGrpc.newBlockingStub(channel);
+  }
+
+  public static void main(String[] args) throws Exception {
+    String address = args.length > 0 ? args[0] : "127.0.0.1:50051";
+    ManagedChannel channel = Grpc.newChannelBuilder(address, InsecureChannelCredentials.create()).build();
+    try {
+      Tour tour = new Tour(channel);
+      String organization = tour.read();
+      String serial = tour.pages(organization);
+      tour.write(serial);
+      tour.failure();
+      tour.deadline(serial);
+      tour.retry(organization);
+      System.out.println("everything is as promised");
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  private static void expect(boolean holds, String otherwise) {
+    if (!holds) {
+      throw new IllegalStateException(otherwise);
+    }
+  }
+
+  /** A typed RPC. */
+  private String read() {
+    var all = organizations.withDeadlineAfter(TIMEOUT).getOrganizations(GetOrganizationsRequest.getDefaultInstance());
+    expect(all.getItemsCount() > 0 && all.getItems(0).hasId(), "no organization came back");
+    System.out.printf("read: %d organizations%n", all.getItemsCount());
+    return all.getItems(0).getId();
+  }
+
+  /** A collection page by page. The broker stops fetching when nobody reads. */
+  private String pages(String organization) {
+    var request = GetOrganizationDevicesRequest.newBuilder().setOrganizationId(organization).setPerPage(7).build();
+    List<Integer> sizes = new ArrayList<>();
+    TreeSet<String> serials = new TreeSet<>();
+    organizations.withDeadlineAfter(TIMEOUT).streamOrganizationDevices(request).forEachRemaining(page -> {
+      sizes.add(page.getItemsCount());
+      page.getItemsList().forEach(device -> serials.add(device.getSerial()));
+    });
+    expect(sizes.equals(List.of(7, 7, 6)), "the sandbox's 20 devices are 3 pages of 7; got pages of " + sizes);
+    System.out.printf("pages: %d devices in %d pages%n", serials.size(), sizes.size());
+    return serials.last();
+  }
+
+  /** Sets fields, then clears one: null_fields names what is sent as JSON null. */
+  private void write(String serial) {
+    var set = devices.withDeadlineAfter(TIMEOUT).updateDevice(UpdateDeviceRequest.newBuilder()
+        .setSerial(serial).setName("shelf 3").setFloorPlanId("g_1234567").build());
+    expect(set.getName().equals("shelf 3") && set.getFloorPlanId().equals("g_1234567"), "wrote name and floor plan, got back " + set);
+    var cleared = devices.withDeadlineAfter(TIMEOUT).updateDevice(UpdateDeviceRequest.newBuilder()
+        .setSerial(serial).setNullFields(FieldMask.newBuilder().addPaths("floor_plan_id")).build());
+    expect(!cleared.hasFloorPlanId() && cleared.getName().equals("shelf 3"), "cleared the floor plan alone, got back " + cleared);
+    System.out.printf("write: %s is now \"%s\" and on no floor plan%n", serial, cleared.getName());
+  }
+
+  private void failure() {
+    var f = failureOf(() -> devices.withDeadlineAfter(TIMEOUT).getDevice(GetDeviceRequest.newBuilder().setSerial("Q2XX-XXXX-XXXX").build()))
+        .orElseThrow(() -> new IllegalStateException("a device that is not there was found"));
+    expect(f.code() == Status.Code.NOT_FOUND && f.reason().equals("NOT_FOUND"), "expected NOT_FOUND, got " + f);
+    expect(f.dashboard().getHttpStatus() == 404 && f.dashboard().getMessagesCount() > 0, "the Dashboard's own words are missing: " + f);
+    System.out.printf("failure: %s (%s), the Dashboard said \"%s\" with HTTP %d%n", f.reason(), f.dashboard().getOperation(),
+        f.dashboard().getMessages(0), f.dashboard().getHttpStatus());
+  }
+
+  private void deadline(String serial) {
+    var f = failureOf(() -> devices.withDeadlineAfter(Duration.ZERO).getDevice(GetDeviceRequest.newBuilder().setSerial(serial).build()));
+    expect(f.map(Failure::code).orElse(Status.Code.OK) == Status.Code.DEADLINE_EXCEEDED, "no time at all was enough");
+    System.out.println("deadline: given up in time");
+  }
+
+  /** Spends more than the budget allows at once, and comes back when told to. */
+  private void retry(String organization) throws Exception {
+    int many = 60;
+    var pool = Executors.newFixedThreadPool(many);
+    List<Failure> refused = new ArrayList<>();
+    try {
+      List<Callable<Optional<Failure>>> calls = new ArrayList<>();
+      for (int i = 0; i < many; i++) {
+        int each = i;
+        calls.add(() -> page(organization, each, Duration.ofSeconds(2)));
+      }
+      for (var call : pool.invokeAll(calls)) {
+        // One whose slot came at the last moment may still run into its deadline.
+        call.get().filter(f -> f.code() != Status.Code.DEADLINE_EXCEEDED).ifPresent(refused::add);
+      }
+    } finally {
+      pool.shutdownNow();
+    }
+    expect(!refused.isEmpty(), "nothing was refused");
+    for (Failure f : refused) {
+      expect(f.code() == Status.Code.RESOURCE_EXHAUSTED && f.reason().equals("BUDGET_EXHAUSTED") && f.retryAfter().toMillis() > 0,
+          "refused as " + f);
+    }
+    Duration delay = refused.get(refused.size() - 1).retryAfter();
+    Thread.sleep(delay.toMillis() + 1);
+    expect(page(organization, many, TIMEOUT).isEmpty(), "again after " + delay + " it failed");
+    System.out.printf("retry as told: %d of %d refused; again after %d ms, done%n", refused.size(), many, delay.toMillis());
+  }
+
+  /** Each i is another URL: identical reads at one moment are one request. */
+  private Optional<Failure> page(String organization, int i, Duration timeout) {
+    var request = GetOrganizationDevicesRequest.newBuilder().setOrganizationId(organization).setPerPage(10 + i).build();
+    return failureOf(() -> organizations.withDeadlineAfter(timeout).getOrganizationDevices(request));
+  }
+
+  private static Optional<Failure> failureOf(Runnable call) {
+    try {
+      call.run();
+      return Optional.empty();
+    } catch (StatusRuntimeException error) {
+      return Optional.of(Failure.of(error));
+    }
+  }
+}

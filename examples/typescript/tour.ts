@@ -1,0 +1,111 @@
+// A tour of what a caller of the broker does, in TypeScript on Node: a typed
+// read, a collection page by page, a write that clears a field, a failure with
+// its details, a deadline, and trying again when told to. It checks what it sees
+// and exits with 1 when something is not as promised:
+//
+//	go run ./cmd/merakid -sandbox &
+//	npm install dist/merakibroker-1.73.0.tgz @grpc/grpc-js
+//	tsc && node tour.js 127.0.0.1:50051
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+import { status } from "@grpc/grpc-js";
+import { DevicesService } from "merakibroker/devices";
+import { failureOf } from "merakibroker/failure";
+import { Channel } from "merakibroker/grpc-js";
+import { OrganizationsService } from "merakibroker/organizations";
+
+const channel = new Channel(process.argv[2] ?? "127.0.0.1:50051");
+const organizations = channel.service(OrganizationsService);
+const devices = channel.service(DevicesService);
+const timeoutMs = 30_000;
+
+// A typed RPC. The reply's headers say what it cost.
+async function read(): Promise<string> {
+  let waited = "";
+  const { items } = await organizations.getOrganizations({}, {
+    timeoutMs,
+    onHeader: (headers) => { waited = String(headers.get("meraki-queue-ms")[0]); },
+  });
+  const first = items[0]?.id;
+  assert(first, "no organization came back");
+  console.log(`read: ${items.length} organizations, waited ${waited} ms for a slot`);
+  return first;
+}
+
+// A collection page by page. The broker stops fetching when nobody reads.
+async function pages(organizationId: string): Promise<string> {
+  const sizes: number[] = [];
+  const serials = new Set<string>();
+  for await (const page of organizations.streamOrganizationDevices({ organizationId, perPage: 7n }, { timeoutMs })) {
+    sizes.push(page.items.length);
+    for (const d of page.items) serials.add(d.serial ?? "");
+  }
+  assert.deepEqual(sizes, [7, 7, 6], "the sandbox's 20 devices are 3 pages of 7");
+  console.log(`pages: ${serials.size} devices in ${sizes.length} pages`);
+  // Leaving a stream early ends it at the broker too.
+  for await (const page of organizations.streamOrganizationDevices({ organizationId, perPage: 3n }, { timeoutMs })) {
+    assert.equal(page.items.length, 3);
+    break;
+  }
+  return [...serials].sort().pop()!;
+}
+
+// Sets fields, then clears one: nullFields names what is sent as JSON null.
+async function write(serial: string): Promise<void> {
+  const set = await devices.updateDevice({ serial, name: "shelf 3", floorPlanId: "g_1234567" }, { timeoutMs });
+  assert.equal(set.name, "shelf 3");
+  assert.equal(set.floorPlanId, "g_1234567");
+  const cleared = await devices.updateDevice({ serial, nullFields: { paths: ["floor_plan_id"] } }, { timeoutMs });
+  assert.equal(cleared.floorPlanId, undefined, "the floor plan was cleared");
+  assert.equal(cleared.name, "shelf 3", "and nothing else");
+  console.log(`write: ${serial} is now "${cleared.name}" and on no floor plan`);
+}
+
+async function failure(): Promise<void> {
+  const error = await devices.getDevice({ serial: "Q2XX-XXXX-XXXX" }, { timeoutMs }).then(() => undefined, (e: unknown) => e);
+  const f = failureOf(error);
+  assert.equal(f?.code, status.NOT_FOUND);
+  assert.equal(f.reason, "NOT_FOUND");
+  assert.equal(f.dashboard?.httpStatus, 404);
+  assert(f.dashboard.messages.length > 0, "the Dashboard's own words are missing");
+  console.log(`failure: ${f.reason} (${f.dashboard.operation}), the Dashboard said "${f.dashboard.messages[0]}" with HTTP ${f.dashboard.httpStatus}`);
+}
+
+async function deadline(serial: string): Promise<void> {
+  const error = await devices.getDevice({ serial }, { timeoutMs: 0 }).then(() => undefined, (e: unknown) => e);
+  assert.equal(failureOf(error)?.code, status.DEADLINE_EXCEEDED, "no time at all was enough");
+  console.log("deadline: given up in time");
+}
+
+// Spends more than the budget allows at once, and comes back when told to.
+async function retry(organizationId: string): Promise<void> {
+  const many = 60;
+  // Each i is another URL: identical reads at one moment are one request.
+  const page = (i: number, timeoutMs: number) => organizations.getOrganizationDevices({ organizationId, perPage: BigInt(10 + i) }, { timeoutMs });
+  const outcomes = await Promise.allSettled(Array.from({ length: many }, (_, i) => page(i, 2000)));
+  const failed = outcomes.flatMap((o) => (o.status === "rejected" ? [failureOf(o.reason)] : []));
+  // One whose slot came at the last moment may still run into its deadline.
+  const refused = failed.filter((f) => f?.code !== status.DEADLINE_EXCEEDED);
+  assert(refused.length > 0, "nothing was refused");
+  for (const f of refused) {
+    assert.equal(f?.reason, "BUDGET_EXHAUSTED");
+    assert.equal(f.code, status.RESOURCE_EXHAUSTED);
+    assert(f.retryAfterMs, "a refusal says when to come back");
+  }
+  const delay = refused.at(-1)!.retryAfterMs!;
+  await pause(delay);
+  await page(many, timeoutMs);
+  console.log(`retry as told: ${refused.length} of ${many} refused; again after ${delay} ms, done`);
+}
+
+try {
+  const organization = await read();
+  const serial = await pages(organization);
+  await write(serial);
+  await failure();
+  await deadline(serial);
+  await retry(organization);
+  console.log("everything is as promised");
+} finally {
+  channel.close();
+}
