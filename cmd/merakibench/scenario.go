@@ -1,0 +1,34 @@
+package main
+
+import "context"
+
+// A scenario is one question about the broker, asked under stated conditions.
+type scenario struct {
+	name  string
+	about string // one sentence: what is offered, and what it is to show
+	// run answers the question: it gives its figures to r, returns when ctx ends or
+	// it is done, and leaves nothing running that r does not know of.
+	run func(ctx context.Context, r *run) error
+}
+
+// scenarios lists all there are, in the order of the page.
+func scenarios() []scenario {
+	return []scenario{
+		{"one-replica", "One replica and one organization, asked for twice its budget: all of the budget is used, and never more.", oneReplica},
+		{"three-replicas", "Three replicas share one budget through Redis, asked for twice of it, 80/10/10: all of it is used, at few round trips to the store.", threeReplicas},
+		{"fairness", "A asks three replicas for 20/s, B one for 8/s, C one for 0.5/s, with equal weights: A and B get the same, C all it asks for.", fairness},
+		{"overload", "1.2 times the budget for five minutes at normal priority: short waits for the served, and for the refused a delay that holds.", overload},
+		{"outside-application", "Another application takes 4/s of the budget for a minute: the broker gives way soon, and takes it back soon.", outside},
+		{"elephant-and-mouse", "One caller has 500 calls waiting, one makes a call every 2 s; then two callers have weights 3 and 1: each gets its part.", elephantAndMouse},
+		{"priorities", "Bulk asks for twelve times the budget while 5 critical calls a second come: these are answered in time.", priorities},
+		{"store-lost", "The store of three replicas is killed and started again, empty: never over the budget, and no call waits for it.", storeLost},
+		{"python-side-by-side", "Eight processes of the vendor's Python library straight at the Dashboard, against eight Python gRPC clients through the broker: the same reads of one organization.", pythonSideBySide},
+		{"admission", "What the decision costs when nobody waits, and what an idle organization takes of memory.", admission},
+		{"small-calls", "Reads of one device as fast as they come, limits off: through the broker, through Envoy's reverse transcoder, through a plain proxy in Go.", smallCalls},
+		{"latency", "500 calls a second, limits off: what the broker adds to asking the sandbox directly, and what Envoy adds.", latency},
+		{"footprint", "1000 calls a second with answers of 1 kB: processors and memory, held against a sidecar.", footprint},
+		{"stream", "5000 rows through a stream: when pages are asked for, and what a client that stops reading costs.", streamRows},
+		{"organizations", "Ever more organizations at 10 calls a second each, limits on, until the machine does not carry them.", organizations},
+		{"idle", "Start and stand there: how soon it serves, and what memory it takes.", idle},
+	}
+}
