@@ -35,8 +35,6 @@ type Config struct {
 	// MaxIdleConnsPerHost is how many connections are kept for the next attempt.
 	// Default 256: with HTTP/1.1 an attempt has a connection to itself.
 	MaxIdleConnsPerHost int
-	// MaxConnsPerHost bounds connections to one host; 0 for no bound.
-	MaxConnsPerHost int
 	// IdleTimeout is how long an unused connection is kept. Default 50 s, below
 	// the 60 to 75 s after which usual servers close one.
 	IdleTimeout time.Duration
@@ -45,7 +43,7 @@ type Config struct {
 	ExtraHosts []string
 	// RootCAs to trust instead of the system's; nil for those.
 	RootCAs *x509.CertPool
-	// Proxy chooses a proxy for a request; nil for none.
+	// Proxy chooses a proxy for a request, by its URL's scheme and host; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// DisableHTTP2 keeps to HTTP/1.1.
 	DisableHTTP2 bool
@@ -55,10 +53,12 @@ type Config struct {
 type Client struct {
 	config    Config
 	hosts     *hosts
+	dialer    *net.Dialer
+	pools     pools
 	transport *http.Transport
 	reader    reader
-	// Values of headers that are the same in every request.
-	accept, encoding, agent []string
+	// fixed is what is the same in the header of every request, behind the host.
+	fixed string
 }
 
 // New makes a Client, or says what is wrong with its configuration.
@@ -74,10 +74,15 @@ func New(c Config) (*Client, error) {
 	if c.Timeout < 0 || c.DialTimeout < 0 || c.ErrorBodyTimeout < 0 || c.IdleTimeout < 0 || c.MaxBody < 0 || c.MaxErrorBody < 0 {
 		return nil, errors.New("dashboard: a timeout or a bound is negative")
 	}
-	return &Client{
-		config: c, hosts: h, transport: transport(c),
-		accept: []string{"application/json"}, encoding: []string{"gzip"}, agent: []string{c.UserAgent},
-	}, nil
+	dialer := &net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}
+	client := &Client{
+		config: c, hosts: h, dialer: dialer, transport: transport(c, dialer),
+		fixed: "\r\nUser-Agent: " + c.UserAgent + "\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n",
+	}
+	base := &url.URL{Scheme: h.scheme, Host: h.base}
+	client.pools.m = make(map[string]*pool)
+	client.pools.base = client.pool(base)
+	return client, nil
 }
 
 func (c *Config) defaults() {
@@ -92,8 +97,12 @@ func (c *Config) defaults() {
 	c.MaxIdleConnsPerHost = cmp.Or(c.MaxIdleConnsPerHost, 256)
 }
 
-func transport(c Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}
+// maxResponseHeader bounds the header of an answer, in bytes.
+const maxResponseHeader = 256 << 10
+
+// transport is for what connections of our own do not carry: HTTP/2, proxies, and
+// large bodies.
+func transport(c Config, dialer *net.Dialer) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(!c.DisableHTTP2)
@@ -107,9 +116,8 @@ func transport(c Config) *http.Transport {
 		DisableCompression:     true, // ours, so that what comes out of it can be bounded
 		MaxIdleConns:           0,    // no bound in all: shards are few
 		MaxIdleConnsPerHost:    c.MaxIdleConnsPerHost,
-		MaxConnsPerHost:        c.MaxConnsPerHost,
 		IdleConnTimeout:        c.IdleTimeout,
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxResponseHeaderBytes: maxResponseHeader,
 	}
 }
 
@@ -122,4 +130,11 @@ func printable(s string) bool {
 func (c *Client) Host() string { return c.hosts.origin() }
 
 // Close closes the connections that are not in use.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	c.pools.mu.RLock()
+	defer c.pools.mu.RUnlock()
+	for _, p := range c.pools.m {
+		p.close()
+	}
+}

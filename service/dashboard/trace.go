@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // errAgain stops net/http from sending a request a second time.
@@ -44,7 +45,9 @@ func counting(dial func(context.Context, string, string) (net.Conn, error)) func
 // the server says that it did not take it), which would be a request that nobody
 // has paid for.
 type watch struct {
+	inner  context.Context // of the attempt
 	cancel context.CancelCauseFunc
+	slow   *time.Timer // ends an error's body
 
 	mu      sync.Mutex
 	conn    *conn
@@ -107,6 +110,20 @@ func (w *watch) maybe(cancelled bool) bool {
 	defer w.mu.Unlock()
 	return w.fenced || w.left() || cancelled && w.got && w.h2
 }
+
+// hurry bounds what is left of the answer.
+func (w *watch) hurry(_ context.Context, d time.Duration) {
+	w.slow = time.AfterFunc(d, func() { w.cancel(errSlowBody) })
+}
+
+func (w *watch) calm() {
+	if w.slow != nil {
+		w.slow.Stop()
+	}
+}
+
+// late tells whether the attempt has ended for want of time.
+func (w *watch) late(error) bool { return w.inner.Err() != nil }
 
 // repeated tells whether net/http was kept from sending the request again.
 func (w *watch) repeated() bool {
