@@ -68,7 +68,7 @@ func (l *lane) fits(now time.Time, w *waiter, left, service time.Duration, probe
 		// It goes first, so only a stop can hold it.
 		wait = max(0, l.sched.Peek(now, l.budget).StoppedUntil.Sub(now))
 	}
-	if wait+service <= left || wait+shortestAttempt <= left && probe() {
+	if wait+service <= left || service > left && wait+shortestAttempt <= left && probe() {
 		return nil
 	}
 	if !w.back && l.queue.redeem(now, w) {

@@ -20,10 +20,9 @@ const (
 	serviceEnough = 5
 	// serviceStale is how long an estimate holds without a new sample.
 	serviceStale = time.Minute
-	// serviceProbe is how often a call that an estimate speaks against is let
-	// through all the same: an operation that was slow once would else be refused
-	// for ever, having no attempts to correct it. A probe that takes less than
-	// half of the estimate wipes it.
+	// serviceProbe is how often a call whose deadline is shorter than the estimate is
+	// let through all the same: an operation that was slow once would else be refused
+	// for ever, having no attempts to correct it.
 	serviceProbe = time.Second
 	// serviceOperations bounds the operations that have one: twice what the
 	// document lists, for those that come through Call by other names.
@@ -71,6 +70,32 @@ func (s *serviceTimes) usual(operation string, now time.Time) time.Duration {
 	return h.percentile(now, 0.9)
 }
 
+// ample is the 99th percentile, of all attempts that had the time for it; 0 when
+// too little is known. A call that can afford it gets its slot no later than so
+// long before its deadline: where more is asked than the budget has, every call
+// waits as long as it may, and of those that then have only the usual time left one
+// in ten would die on the way, with the slot that others could have used.
+func (s *serviceTimes) ample(operation string, now time.Time) time.Duration {
+	s.mu.RLock()
+	h := s.m[operation]
+	s.mu.RUnlock()
+	if h == nil {
+		return 0
+	}
+	return h.percentile(now, 0.99)
+}
+
+// cut notes an attempt that the call's deadline ended after d. How long it would
+// have taken nobody knows; but where ample time is thought to be enough and it had
+// less than twice that, it counts as one that needs more. Otherwise only the quick
+// ones would be seen, the estimate would follow them, and still more would be cut.
+// An attempt that had more says that the Dashboard hangs, which is no service time.
+func (s *serviceTimes) cut(operation string, now time.Time, d time.Duration) {
+	if ample := s.ample(operation, now); d < 2*ample {
+		s.observe(operation, now, time.Duration(serviceGrowth*float64(max(d, ample))))
+	}
+}
+
 // probe tells whether a call that only the estimate speaks against may go to try it.
 func (s *serviceTimes) probe(operation string, now time.Time) bool {
 	s.mu.RLock()
@@ -81,12 +106,28 @@ func (s *serviceTimes) probe(operation string, now time.Time) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.doubted = true
 	if now.Sub(h.probed) < serviceProbe {
 		return false
 	}
 	h.probed = now
 	return true
+}
+
+// disprove wipes an estimate by a probe that took d, where that is less than half
+// of what is usual and than nine in ten ever took: the operation was slow, and is
+// so no more.
+func (s *serviceTimes) disprove(operation string, now time.Time, d time.Duration) {
+	s.mu.RLock()
+	h := s.m[operation]
+	s.mu.RUnlock()
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if 2*d < h.percentileLocked(now, 0.9) && d < h.percentileLocked(now, 0.1) {
+		h.counts, h.total = [serviceBuckets]uint16{}, 0
+	}
 }
 
 // A histogram is the recent service times of one operation.
@@ -95,10 +136,8 @@ type histogram struct {
 	counts [serviceBuckets]uint16
 	total  int
 	last   time.Time
-	// doubted: a call has been refused for the estimate since the last sample;
-	// probed is when the last one was let through nevertheless.
-	doubted bool
-	probed  time.Time
+	// probed is when the last call was let through that the estimate speaks against.
+	probed time.Time
 }
 
 func (h *histogram) observe(now time.Time, d time.Duration) {
@@ -108,10 +147,6 @@ func (h *histogram) observe(now time.Time, d time.Duration) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.doubted && 2*d < h.percentileLocked(now, 0.9) {
-		h.counts, h.total = [serviceBuckets]uint16{}, 0
-	}
-	h.doubted = false
 	if h.total >= serviceMemory {
 		h.total = 0
 		for i := range h.counts {

@@ -30,6 +30,10 @@ type journey struct {
 	// sent tells others that an attempt has been made.
 	sent atomic.Bool
 
+	// probe: it was let through although the operation usually takes longer than
+	// the call has.
+	probe bool
+
 	// key is the call's, or the one in its place after the Dashboard rejected it.
 	key     dashboard.Key
 	rekeyed bool
@@ -165,7 +169,14 @@ func (b *Broker) judge(j *journey, a *dashboard.Answer) verdict {
 	case fault.OK, fault.Refused, fault.ServerError:
 		// Only what the Dashboard itself has answered: an outage says nothing of
 		// how long an operation takes.
+		if j.probe {
+			b.services.disprove(operation, now, a.Duration)
+		}
 		b.services.observe(operation, now, a.Duration)
+	case fault.Timeout:
+		if deadline, ok := j.ctx.Deadline(); ok && !now.Before(deadline) {
+			b.services.cut(operation, now, a.Duration)
+		}
 	}
 	if a.Outcome == fault.OK {
 		b.retries.succeed()

@@ -68,15 +68,17 @@ func (b *Broker) admit(j *journey) (at *lane, err error) {
 	}
 	defer func() { j.queue += time.Since(now) }()
 	w := &j.waiter
+	if ample := b.services.ample(j.call.Operation.GetId(), now); !w.latest.IsZero() && service < ample && 2*ample <= left {
+		service, w.latest = ample, w.latest.Add(service-ample)
+	}
 	w.class, w.weight, w.thing = j.class(), j.call.weight(), thing(b.seed, j.call)
 	w.sent = j.history.number > 0
-	probing := false
 	probe := func() bool { // once for all the lanes
-		if !probing && b.services.probe(j.call.Operation.GetId(), now) {
-			probing = true
+		if !j.probe && b.services.probe(j.call.Operation.GetId(), now) {
+			j.probe = true
 			w.latest = w.latest.Add(service - shortestAttempt)
 		}
-		return probing
+		return j.probe
 	}
 	all := [...]*lane{s.operation, s.share, s.lane}
 	var back [len(all)]bool // in which of the lanes it is expected

@@ -159,8 +159,11 @@ func TestUsualServiceTime(t *testing.T) {
 	if !s.probe("a", now) || s.probe("a", now) || !s.probe("a", now.Add(time.Second)) {
 		t.Error("not one probe a second")
 	}
-	if s.observe("a", now, 100*time.Millisecond); s.usual("a", now) != 0 {
-		t.Errorf("%v after a probe that took 100 ms", s.usual("a", now))
+	if s.disprove("a", now, 2*time.Second); s.usual("a", now) == 0 {
+		t.Error("a probe that took nearly the usual time has wiped the estimate")
+	}
+	if s.disprove("a", now, 90*time.Millisecond); s.usual("a", now) != 0 {
+		t.Errorf("%v after a probe that took 90 ms", s.usual("a", now))
 	}
 }
 
