@@ -63,7 +63,7 @@ func elephantAndMouse(ctx context.Context, r *run) error {
 	r.figure("the small one's wait, p50", mouse.Percentile(50), figure.Seconds, figure.Aim{})
 	r.figure("the small one's wait, p99", mouse.Percentile(99), figure.Seconds, figure.AtMost(1))
 	r.figure("the large one's wait, p50", elephant.Percentile(50), figure.Seconds, figure.Aim{})
-	r.figure("share of 10/s used", figure.Used(arrivals(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
+	r.figure("share of 10/s used", figure.Used(answered(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
 
 	if err := pause(ctx, time.Second); err != nil {
 		return err

@@ -43,7 +43,7 @@ func fairness(ctx context.Context, r *run) error {
 	r.figure("C's wait, p50", waits.Percentile(50), figure.Seconds, figure.Aim{})
 	r.figure("C's wait, p99", waits.Percentile(99), figure.Seconds, figure.AtMost(1))
 	seen := g.site.sandbox.Organization(g.site.organization)
-	r.figure("share of 10/s used", figure.Used(arrivals(g.site.all()), from, to, budgetRate), figure.Share, figure.AtLeast(0.99))
+	r.figure("share of 10/s used", figure.Used(answered(g.site.all()), from, to, budgetRate), figure.Share, figure.AtLeast(0.99))
 	r.figure("429s", float64(seen.Answered[429]), figure.Count, figure.AtMost(0))
 	r.outages(g)
 	r.note("C made %d calls; with so few the 99th percentile is nearly the longest.", len(c))

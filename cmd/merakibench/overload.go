@@ -49,7 +49,7 @@ func overload(ctx context.Context, r *run) error {
 	r.figure("told delay, longest", told.Max(), figure.Seconds, figure.Aim{})
 	r.figure("came back as told", float64(len(again)), figure.Count, figure.Aim{})
 	r.figure("served when they came back", figure.Per(count(again, served), len(again)), figure.Share, figure.AtLeast(0.99))
-	r.figure("share of 10/s used", figure.Used(arrivals(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
+	r.figure("share of 10/s used", figure.Used(answered(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
 	seen := s.sandbox.Organization(s.organization)
 	r.figure("429s", float64(seen.Answered[429]), figure.Count, figure.AtMost(0))
 	r.note("A quarter of the refused come back, each once, when they were told to.")

@@ -40,7 +40,9 @@ func priorities(ctx context.Context, r *run) error {
 	r.figure("critical wait, p99", waits.Percentile(99), figure.Seconds, figure.Aim{})
 	r.figure("bulk offered", figure.Per(float64(len(bulk)), length.Seconds()), figure.Rate, figure.Aim{})
 	r.figure("bulk served", figure.Per(float64(figure.Within(t.arrived(bulk), start.Add(warm), start.Add(length))), (length-warm).Seconds()), figure.Rate, figure.Aim{})
-	r.figure("share of 10/s used", figure.Used(arrivals(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
+	r.figure("share of 10/s used", figure.Used(answered(s.all()), start.Add(warm), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
+	visits := s.all()
+	r.figure("requests given up on the way, of all", figure.Per(givenUp(visits), len(visits)), figure.Share, figure.AtMost(0.01))
 	r.figure("429s", float64(s.sandbox.Organization(s.organization).Answered[429]), figure.Count, figure.AtMost(0))
 	var curves []plot.Curve
 	for _, k := range []struct {

@@ -21,6 +21,7 @@ func scenarios() []scenario {
 		{"outside-application", "Another application takes 4/s of the budget for a minute: the broker gives way soon, and takes it back soon.", outside},
 		{"elephant-and-mouse", "One caller has 500 calls waiting, one makes a call every 2 s; then two callers have weights 3 and 1: each gets its part.", elephantAndMouse},
 		{"priorities", "Bulk asks for twelve times the budget while 5 critical calls a second come: these are answered in time.", priorities},
+		{"deadlines", "Bulk asks for three times the budget with deadlines of 5 s: what gets a slot is answered in time, the rest is refused at once.", deadlines},
 		{"store-lost", "The store of three replicas is killed and started again, empty: never over the budget, and no call waits for it.", storeLost},
 		{"python-side-by-side", "Eight processes of the vendor's Python library straight at the Dashboard, against eight Python gRPC clients through the broker: the same reads of one organization.", pythonSideBySide},
 		{"admission", "What the decision costs when nobody waits, and what an idle organization takes of memory.", admission},

@@ -132,6 +132,22 @@ func (s *site) all() []visit {
 	return append([]visit(nil), s.visits...)
 }
 
+// answered gives when those came that got an answer, whatever it was. A request
+// whose caller has left on the way got none, and has used nothing that anyone
+// has something of.
+func answered(visits []visit) []time.Time {
+	var at []time.Time
+	for _, v := range visits {
+		if v.status != 0 {
+			at = append(at, v.at)
+		}
+	}
+	return at
+}
+
+// givenUp counts those that got none.
+func givenUp(visits []visit) int { return len(visits) - len(answered(visits)) }
+
 // arrivals gives when they came: all, or those that were told one of some statuses.
 func arrivals(visits []visit, status ...int) []time.Time {
 	var at []time.Time

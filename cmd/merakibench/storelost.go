@@ -37,15 +37,15 @@ func storeLostUnderLoad(ctx context.Context, r *run) error {
 	if err := events.wait(); err != nil {
 		return err
 	}
-	at := arrivals(g.site.all())
+	at, told := arrivals(g.site.all()), answered(g.site.all())
 	gone, back := start.Add(part), start.Add(2*part)
 	seen := g.site.sandbox.Organization(g.site.organization)
 	r.figure("worst overdraft of 10/s + 10", seen.WorstOverdraft, figure.Count, figure.AtMost(0))
 	r.figure("worst overdraft of the broker's own 10/s + 8, before the jitter", figure.Overdraft(at, budgetRate, brokerBurst), figure.Count, figure.Aim{})
 	r.figure("429s", float64(seen.Answered[429]), figure.Count, figure.AtMost(0))
-	r.figure("share of 10/s used with the store", figure.Used(at, start.Add(warm*part/(40*time.Second)), gone, budgetRate), figure.Share, figure.Aim{})
-	r.figure("share of 10/s used without it, demand 80/10/10", figure.Used(at, gone, back, budgetRate), figure.Share, figure.Aim{})
-	r.figure("share of 10/s used from 5 s after it is back", figure.Used(at, back.Add(part/8), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
+	r.figure("share of 10/s used with the store", figure.Used(told, start.Add(warm*part/(40*time.Second)), gone, budgetRate), figure.Share, figure.Aim{})
+	r.figure("share of 10/s used without it, demand 80/10/10", figure.Used(told, gone, back, budgetRate), figure.Share, figure.Aim{})
+	r.figure("share of 10/s used from 5 s after it is back", figure.Used(told, back.Add(part/8), start.Add(length), budgetRate), figure.Share, figure.AtLeast(0.99))
 	x, y := figure.Rates(at, start, length, 2*time.Second, 500*time.Millisecond)
 	r.plot("rate", "Requests at the sandbox while the store is lost", plot.Lines{
 		Title: "store-lost: requests a second at the sandbox, mean of 2 s", XLabel: "seconds", YLabel: "requests/s",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,19 +137,13 @@ func (t *traffic) waits(calls []call) figure.Sample {
 	return out
 }
 
-// arrived gives when the requests of some calls came to the door.
+// arrived gives when the requests of some calls came to the door that got an answer.
 func (t *traffic) arrived(calls []call) []time.Time {
 	wanted := make(map[string]bool, len(calls))
 	for i := range calls {
 		wanted[calls[i].path] = true
 	}
-	var at []time.Time
-	for _, v := range t.site.all() {
-		if wanted[v.path] {
-			at = append(at, v.at)
-		}
-	}
-	return at
+	return answered(slices.DeleteFunc(t.site.all(), func(v visit) bool { return !wanted[v.path] }))
 }
 
 // count counts the calls that match.
