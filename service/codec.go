@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // registers the codec that passthrough falls back to
@@ -16,6 +17,27 @@ type frame struct {
 	// out is what is sent; held is the room that it takes until it has been.
 	out  []byte
 	held *held
+	// passed is closed when it has been; nil when nobody waits for that.
+	passed chan struct{}
+}
+
+// watch tells when gRPC has passed on all of the answer: its last byte has gone
+// out, within what the client has said it has room for. It never does for an answer
+// whose call is reset at the wrong moment. To be called before the answer is sent.
+func (f *frame) watch() <-chan struct{} {
+	f.passed = make(chan struct{})
+	if mem.IsBelowBufferPoolingThreshold(cap(f.out)) {
+		f.out = slices.Grow(f.out, 2<<10) // gRPC tells nothing of what takes less than 1 KiB
+	}
+	return f.passed
+}
+
+// gone is told once that the answer has been passed on.
+func (f *frame) gone() {
+	f.held.release()
+	if f.passed != nil {
+		close(f.passed)
+	}
 }
 
 // wire gives the bytes received; valid until release.

@@ -191,10 +191,11 @@ func (h *held) answer(wire []byte) *frame {
 	return f
 }
 
-// buffer is the answer as gRPC takes it.
+// buffer is the answer as gRPC takes it. Where gRPC will not say that it has been
+// passed on, it counts as that.
 func (f *frame) buffer() mem.Buffer {
-	if f.held == nil || mem.IsBelowBufferPoolingThreshold(cap(f.out)) {
-		f.held.release()
+	if f.held == nil && f.passed == nil || mem.IsBelowBufferPoolingThreshold(cap(f.out)) {
+		f.gone()
 		return mem.SliceBuffer(f.out)
 	}
 	return mem.NewBuffer(&f.out, f)
@@ -205,6 +206,8 @@ func (*frame) Get(length int) *[]byte { b := make([]byte, length); return &b }
 
 // Put is gRPC's word that all of the answer has been passed on.
 func (f *frame) Put(*[]byte) {
-	f.held.lost.Stop()
-	f.held.release()
+	if f.held != nil {
+		f.held.lost.Stop()
+	}
+	f.gone()
 }

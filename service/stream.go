@@ -1,22 +1,27 @@
 package service
 
 import (
+	"context"
 	"fmt"
+	"hash/maphash"
+	"time"
 
 	"google.golang.org/grpc"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// handleStream performs a streaming twin: a page a message. The next page is
-// asked for once this one has been handed to the transport, while the client
-// reads it. SendMsg blocks when the client stops reading and its window is full,
-// and so no page is asked for that would have nowhere to go; at any moment the
-// broker holds at most two pages of a stream, one in the transport and one being
-// fetched or in hand. How much the client's own library takes before anybody reads
-// it is the client's to say: 64 KiB where the window is fixed, up to 16 MiB with
-// grpc-go, whose window grows with the connection.
+// breath is the pause between a page's last byte and the request for the next
+// page. The page arrives in it and is decoded, so a client that has found what it
+// looked for leaves before the budget pays for another page. A page takes the
+// Dashboard 200 ms and more, and the budget of ten a second lets one pass in 100 ms:
+// beside these it costs little.
+const breath = 10 * time.Millisecond
+
+// handleStream performs a streaming twin: a page a message, as paging.run does it.
 func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 	in := new(frame)
 	if err := stream.RecvMsg(in); err != nil {
@@ -29,21 +34,59 @@ func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	for sent := 0; ; sent++ {
-		answer, err := s.do(ctx, call)
+	p := paging{
+		operation: r.Operation,
+		ask:       s.do,
+		write: func(ctx context.Context, answer *broker.Answer) (*frame, error) {
+			return s.response(ctx, r, plan, answer)
+		},
+	}
+	return p.run(ctx, stream, call)
+}
+
+// A paging is a streaming twin at work: how it asks for a page, and writes it as a message.
+type paging struct {
+	operation *apiv1.Operation
+	ask       func(context.Context, *broker.Call) (*broker.Answer, error)
+	write     func(context.Context, *broker.Answer) (*frame, error)
+
+	sent int
+	// seen are the pages asked for, as hashes: a stream may have thousands.
+	seen map[uint64]struct{}
+	seed maphash.Seed
+}
+
+// run sends one page after the other. The next one is asked for when the last byte
+// of this one has gone out to the client, and a breath later. A byte goes out only
+// into room that the client has said it has; so for a client that stops reading the
+// broker asks for no more as soon as a page does not fit its library's window, and
+// at any moment it holds one page of a stream, either on its way in or on its way
+// out. How much a library takes before anybody reads it is the library's to say, and
+// HTTP/2 gives a server no means to be told: 64 KiB where the window is fixed, up to
+// 16 MiB with grpc-go, whose window grows with the connection.
+//
+// To a client that takes compressed messages gRPC sends a copy, whose end it does
+// not tell. There SendMsg itself waits, one page later.
+func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker.Call) error {
+	for {
+		next, passed, err := p.page(ctx, stream, call)
 		if err != nil {
-			return afterPages(err, sent)
+			return p.afterPages(err)
 		}
-		out, err := s.response(ctx, r, plan, answer)
-		if err != nil {
-			return err
-		}
-		if err := stream.SendMsg(out); err != nil {
-			return err
-		}
-		next := following(answer, r.Operation.GetPaging().GetStyle())
-		if next == nil || samePage(call.Path, call.Query, next) {
+		p.sent++
+		if next == nil || samePage(call, next) {
 			return nil
+		}
+		if p.repeats(call, next) {
+			return p.circle()
+		}
+		select {
+		case <-passed:
+			pause(ctx, breath)
+		case <-ctx.Done():
+		}
+		if err := ctx.Err(); err != nil {
+			return p.unread(err)
 		}
 		page := *call
 		page.Host, page.Path, page.Query = next.Host, next.Path, next.Query
@@ -51,21 +94,72 @@ func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 	}
 }
 
+// page asks for one page and gives it to the transport. It is a function of its own
+// so that nothing holds the answer, or the message made of it, while run waits: the
+// transport lets go of the message by and by, and passed is closed at its end.
+func (p *paging) page(ctx context.Context, stream grpc.ServerStream, call *broker.Call) (next *dashboard.Link, passed <-chan struct{}, err error) {
+	answer, err := p.ask(ctx, call)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := p.write(ctx, answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	passed = out.watch()
+	if err := stream.SendMsg(out); err != nil {
+		return nil, nil, err
+	}
+	return following(answer, p.operation.GetPaging().GetStyle()), passed, nil
+}
+
 // afterPages is the error of a stream that has sent pages. That this replica stops
 // is no reason to begin it anew elsewhere: it can go on from where it was.
-func afterPages(err error, sent int) error {
+func (p *paging) afterPages(err error) error {
 	f := fault.As(err)
-	if f == nil || f.Kind != fault.Draining || sent == 0 {
+	if f == nil || f.Kind != fault.Draining || p.sent == 0 {
 		return err
 	}
 	out := *f
 	out.NoRetry = true
-	out.Detail = fmt.Sprintf("this replica of the broker is stopping; %d pages have been sent: go on at another one from the page_info of the last", sent)
+	out.Detail = fmt.Sprintf("this replica of the broker is stopping; %d pages have been sent: go on at another one from the page_info of the last", p.sent)
 	return &out
+}
+
+// unread is the error of a stream that ended while its client had a page to read.
+func (p *paging) unread(err error) error {
+	f := foreign(err)
+	f.Operation, f.NoRetry = p.operation.GetId(), true
+	f.Detail += fmt.Sprintf(" while page %d was on its way to the client", p.sent)
+	return f
 }
 
 // samePage tells a link that leads back to where it stands: some operations
 // answer so on their last page.
-func samePage(path, query string, next *dashboard.Link) bool {
-	return next.Path == path && next.Query == query
+func samePage(call *broker.Call, next *dashboard.Link) bool {
+	return next.Path == call.Path && next.Query == call.Query
+}
+
+// A place is where a page is, whatever host answers for it.
+type place struct{ path, query string }
+
+// repeats notes the page of a call, and tells whether the next one is among those
+// that were before.
+func (p *paging) repeats(call *broker.Call, next *dashboard.Link) bool {
+	if p.seen == nil {
+		p.seen, p.seed = make(map[uint64]struct{}), maphash.MakeSeed()
+	}
+	p.seen[maphash.Comparable(p.seed, place{call.Path, call.Query})] = struct{}{}
+	_, was := p.seen[maphash.Comparable(p.seed, place{next.Path, next.Query})]
+	return was
+}
+
+// circle is the fault of links that lead back to an earlier page. Unlike a link to
+// the page itself it is no way to end: whether there are rows that no link leads to,
+// nobody can tell, so the stream must not end as if it were complete.
+func (p *paging) circle() error {
+	return &fault.Error{
+		Kind: fault.Malformed, Reason: "PAGES_IN_A_CIRCLE", Operation: p.operation.GetId(), NoRetry: true,
+		Detail: fmt.Sprintf("the Dashboard's link to the next page leads back to a page that has been sent already; %d pages have been sent, and whether they are all cannot be told", p.sent),
+	}
 }

@@ -148,9 +148,9 @@ func TestStreamStopsWhenNobodyReads(t *testing.T) {
 		}
 	}
 	asked := h.sandbox.Organization(h.sandbox.OrganizationID(0)).Operations["getOrganizationNetworks"].Arrived
-	// The first page fills the window of the client's library, the second waits
-	// in the transport, the third in hand.
-	if asked > 3 {
+	// The first page fills the window of the client's library, and the rest of it
+	// waits in the transport.
+	if asked > 1 {
 		t.Errorf("%d pages were asked for, none was read", asked)
 	}
 	out := dynamicpb.NewMessage(m.Descriptor.Output())
