@@ -24,26 +24,28 @@ type Access struct {
 	Keys     *credential.Store
 }
 
-// identify finds out who calls and takes the headers that could name somebody
+// identify finds out who calls, which takes the headers that could name somebody
 // else out of the metadata.
-func (s *Server) identify(ctx context.Context, rpc string, next func(context.Context) error) error {
-	if open(rpc) {
-		return next(ctx)
-	}
-	caller, err := s.access.Resolver.Resolve(ctx)
-	if err != nil {
-		return err
-	}
-	note(ctx).caller = caller.ID
-	ctx = identity.With(identity.Sanitize(ctx), caller)
-	if q, ok := s.brokerRPCs[rpc]; ok && rpc != brokerv1.BrokerService_Call_FullMethodName {
-		decision, err := s.access.Policy.Decide(caller, q)
+func (s *Server) identify(next step) step {
+	return func(ctx context.Context, p *passage) error {
+		if open(p.rpc) {
+			return next(ctx, p)
+		}
+		caller, err := s.access.Resolver.Resolve(ctx)
 		if err != nil {
 			return err
 		}
-		ctx = context.WithValue(ctx, decisionKey{}, &decision)
+		p.caller = caller.ID
+		ctx = identity.With(ctx, caller)
+		if q, ok := s.brokerRPCs[p.rpc]; ok && p.rpc != brokerv1.BrokerService_Call_FullMethodName {
+			decision, err := s.access.Policy.Decide(caller, q)
+			if err != nil {
+				return err
+			}
+			ctx = context.WithValue(ctx, decisionKey{}, &decision)
+		}
+		return next(ctx, p)
 	}
-	return next(ctx)
 }
 
 // decisionKey is where the decision on an RPC of BrokerService stands in its context.
@@ -78,7 +80,7 @@ func open(rpc string) bool {
 // the key. Where the owner is not known yet, policy and keys are asked again once
 // it is: see broker.Call.Settle.
 func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Call) error {
-	ownKey, err := readMetadata(ctx, call)
+	ownKey, err := readMetadata(said(ctx), call)
 	if err != nil {
 		return named(err, call.Operation.GetId())
 	}

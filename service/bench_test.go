@@ -2,14 +2,19 @@ package service_test
 
 import (
 	"context"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
@@ -46,6 +51,39 @@ func BenchmarkCall(b *testing.B) {
 			// What the clock says depends on who else is on the machine.
 			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
 		})
+	}
+}
+
+// BenchmarkAlone is the same read without a connection and without a client: chain,
+// identity by a mesh's header, policy, handler, and the broker's answer from what is
+// kept.
+func BenchmarkAlone(b *testing.B) {
+	h := build(b, plan{
+		broker: fast, sandbox: sandbox.Options{Organizations: 1, NetworksPerOrganization: 3},
+		access: identity.Config{ForwardedClientCert: &identity.ProxyConfig{Trusted: []string{"127.0.0.1"}}},
+		rules: identity.Rules{{
+			Name: "all", Callers: []string{"*"}, Organizations: []string{"*"},
+			Operations: []identity.Grant{{Section: "*", Verbs: []string{"read"}}},
+		}},
+	})
+	m := h.contract.Operation("getOrganization")
+	in := dynamicpb.NewMessage(m.Descriptor.Input())
+	in.Set(in.Descriptor().Fields().ByName("organization_id"), protoreflect.ValueOfString(h.sandbox.OrganizationID(0)))
+	wire, err := proto.Marshal(in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	call := h.server.Alone(m.Name, metadata.Pairs(
+		":authority", "merakibroker:8443", "content-type", "application/grpc", "user-agent", "grpc-go/1.85.0",
+		"x-forwarded-client-cert", `By=spiffe://mesh.example/ns/tools/sa/merakibroker;Hash=`+strings.Repeat("0a", 32)+`;Subject="";URI=spiffe://mesh.example/ns/shop/sa/orders`,
+		"x-request-id", "3b0f2a1c-5d2e-4c53-9a0e-0c5f4a3c6f11", "traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		"x-envoy-attempt-count", "1", "meraki-max-age", "3600",
+	), wire)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := call(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

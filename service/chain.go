@@ -14,8 +14,23 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A stage wraps what comes after it, for unary and streaming RPCs alike.
-type stage func(ctx context.Context, rpc string, next func(context.Context) error) error
+// A passage is an RPC on its way through the chain: what the stages tell each other,
+// and what stands at the end.
+type passage struct {
+	rpc     string // its full name
+	handler grpc.UnaryHandler
+	// request and response of a unary RPC.
+	request, response any
+	// caller is who calls, once that is known.
+	caller string
+}
+
+// A step takes an RPC through what is left of the chain. A stage puts itself in
+// front of a step, for unary and streaming RPCs alike.
+type (
+	step  func(ctx context.Context, p *passage) error
+	stage func(next step) step
+)
 
 // chain is what every RPC passes, outermost first.
 func (s *Server) chain() []stage {
@@ -23,40 +38,39 @@ func (s *Server) chain() []stage {
 		s.observe,  // first, so that it sees every call and the code that leaves
 		s.report,   // turns every fault of the stages below into a status
 		s.recover,  // above everything that could panic
-		s.deadline, // before anything that waits
 		s.identify, // who calls; the handler asks what they may
 	}
 }
 
+// linked puts the stages in front of the handler, once for all RPCs.
+func linked(stages []stage) step {
+	next := func(ctx context.Context, p *passage) (err error) {
+		p.response, err = p.handler(ctx, p.request)
+		return err
+	}
+	for i := len(stages) - 1; i >= 0; i-- {
+		next = stages[i](next)
+	}
+	return next
+}
+
 // unary runs the chain around a unary RPC.
-func (s *Server) unary(stages []stage) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-		run := func(ctx context.Context) (err error) {
-			resp, err = handler(ctx, req)
-			return err
-		}
-		for i := len(stages) - 1; i >= 0; i-- {
-			stage, next := stages[i], run
-			run = func(ctx context.Context) error { return stage(ctx, info.FullMethod, next) }
-		}
-		if err := run(ctx); err != nil {
+func unary(run step) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		p := &passage{rpc: info.FullMethod, handler: handler, request: req}
+		if err := run(ctx, p); err != nil {
 			return nil, err
 		}
-		return resp, nil
+		return p.response, nil
 	}
 }
 
 // stream runs the chain around a streaming RPC.
-func (s *Server) stream(stages []stage) grpc.StreamServerInterceptor {
+func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		run := func(ctx context.Context) error {
-			return handler(srv, &streamIn{ServerStream: ss, ctx: ctx, silence: s.silence})
-		}
-		for i := len(stages) - 1; i >= 0; i-- {
-			stage, next := stages[i], run
-			run = func(ctx context.Context) error { return stage(ctx, info.FullMethod, next) }
-		}
-		return run(ss.Context())
+		return run(ss.Context(), &passage{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
+			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, silence: s.silence})
+		}})
 	}
 }
 
@@ -77,23 +91,25 @@ func (s *streamIn) RecvMsg(m any) error {
 // report turns a fault into the status and the trailers that leave. Only
 // trailers are set, never headers: then gRPC answers with one HEADERS frame,
 // which is the only place where Envoy looks for what forbids a retry.
-func (s *Server) report(ctx context.Context, rpc string, next func(context.Context) error) error {
-	err := next(ctx)
-	if err == nil {
-		return nil
-	}
-	f := fault.As(err)
-	if f == nil {
-		if _, ok := status.FromError(err); ok && !isContext(err) {
-			return err // gRPC's own: Unimplemented, a broken stream
+func (s *Server) report(next step) step {
+	return func(ctx context.Context, p *passage) error {
+		err := next(ctx, p)
+		if err == nil {
+			return nil
 		}
-		f = foreign(err)
+		f := fault.As(err)
+		if f == nil {
+			if _, ok := status.FromError(err); ok && !isContext(err) {
+				return err // gRPC's own: Unimplemented, a broken stream
+			}
+			f = foreign(err)
+		}
+		st, md := reportOf(f, s.about(ctx, p.rpc, f)).leave()
+		if err := grpc.SetTrailer(ctx, md); err != nil {
+			s.log.DebugContext(ctx, "trailers not set", "rpc", p.rpc, "error", err)
+		}
+		return &reported{Status: st, fault: f}
 	}
-	st, md := reportOf(f, s.about(ctx, rpc, f)).leave()
-	if err := grpc.SetTrailer(ctx, md); err != nil {
-		s.log.DebugContext(ctx, "trailers not set", "rpc", rpc, "error", err)
-	}
-	return &reported{Status: st, fault: f}
 }
 
 // reported is a status that still knows its fault, for the log.
@@ -122,53 +138,28 @@ func foreign(err error) *fault.Error {
 }
 
 // recover turns a panic into a fault: one bad call must not take the others along.
-func (s *Server) recover(ctx context.Context, rpc string, next func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.ErrorContext(ctx, "panic", "rpc", rpc, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = &fault.Error{Kind: fault.Internal, Detail: "the broker failed; its log has the cause"}
-		}
-	}()
-	return next(ctx)
-}
-
-// answerTime is kept back of every deadline, so that the broker itself says
-// what happened instead of the client's timer. Boulder keeps as much.
-const answerTime = 20 * time.Millisecond
-
-// deadline keeps answerTime back, where there is enough to keep.
-func (s *Server) deadline(ctx context.Context, _ string, next func(context.Context) error) error {
-	at, ok := ctx.Deadline()
-	if !ok || time.Until(at) < 5*answerTime {
-		return next(ctx)
+func (s *Server) recover(next step) step {
+	return func(ctx context.Context, p *passage) (err error) {
+		defer func() {
+			if what := recover(); what != nil {
+				s.log.ErrorContext(ctx, "panic", "rpc", p.rpc, "panic", fmt.Sprint(what), "stack", string(debug.Stack()))
+				err = &fault.Error{Kind: fault.Internal, Detail: "the broker failed; its log has the cause"}
+			}
+		}()
+		return next(ctx, p)
 	}
-	ctx, cancel := context.WithDeadline(ctx, at.Add(-answerTime))
-	defer cancel()
-	return next(ctx)
 }
 
 // observe counts and logs: one line for each call that failed.
-func (s *Server) observe(ctx context.Context, rpc string, next func(context.Context) error) error {
-	start := time.Now()
-	seen := new(notes)
-	err := next(context.WithValue(ctx, notesKey{}, seen))
-	code := status.Code(err)
-	s.metrics.call(s.operationID(rpc), code, time.Since(start))
-	if code != codes.OK && code != codes.Canceled {
-		s.logFailure(ctx, rpc, seen, err, time.Since(start))
+func (s *Server) observe(next step) step {
+	return func(ctx context.Context, p *passage) error {
+		start := time.Now()
+		err := next(ctx, p)
+		code, took := status.Code(err), time.Since(start)
+		s.metrics.call(s.operationID(p.rpc), code, took)
+		if code != codes.OK && code != codes.Canceled {
+			s.logFailure(ctx, p, err, took)
+		}
+		return err
 	}
-	return err
-}
-
-// notes are what the stages below learn and the log line above them tells.
-type notes struct{ caller string }
-
-type notesKey struct{}
-
-// note gives the notes of the call; they go nowhere outside of the chain.
-func note(ctx context.Context) *notes {
-	if n, ok := ctx.Value(notesKey{}).(*notes); ok {
-		return n
-	}
-	return new(notes)
 }

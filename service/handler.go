@@ -159,11 +159,35 @@ func following(a *broker.Answer, style apiv1.PagingStyle) *dashboard.Link {
 
 // answerHeaders tell what the answer cost.
 func answerHeaders(a *broker.Answer) metadata.MD {
-	return metadata.MD{
-		headerCache:    {a.Cache},
-		headerQueue:    {strconv.FormatInt(a.Queue.Milliseconds(), 10)},
-		headerAttempts: {strconv.Itoa(len(a.Attempts))},
+	queue := a.Queue.Milliseconds()
+	if queue == 0 && len(a.Attempts) < 2 {
+		if md, ok := usualHeaders[usualAnswer{a.Cache, len(a.Attempts)}]; ok {
+			return md
+		}
 	}
+	return headersOf(a.Cache, queue, len(a.Attempts))
+}
+
+func headersOf(cache string, queue int64, attempts int) metadata.MD {
+	v := []string{cache, strconv.FormatInt(queue, 10), strconv.Itoa(attempts)}
+	return metadata.MD{headerCache: v[0:1:1], headerQueue: v[1:2:2], headerAttempts: v[2:3:3]}
+}
+
+// usualHeaders are the headers of most answers, that have not waited. gRPC copies
+// what it is given.
+var usualHeaders = func() map[usualAnswer]metadata.MD {
+	all := make(map[usualAnswer]metadata.MD)
+	for _, cache := range []string{broker.CacheMiss, broker.CacheCoalesced, broker.CacheHit} {
+		for attempts := range 2 {
+			all[usualAnswer{cache, attempts}] = headersOf(cache, 0, attempts)
+		}
+	}
+	return all
+}()
+
+type usualAnswer struct {
+	cache    string
+	attempts int
 }
 
 // named sets the operation of a fault that does not know it yet.

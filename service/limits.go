@@ -72,5 +72,5 @@ func (s *Server) arrive(ctx context.Context, info *tap.Info) (context.Context, e
 	if n := size(info.Header); n > maxHeaderBytes {
 		return ctx, status.Errorf(codes.ResourceExhausted, "the call has %d bytes of headers; it may have %d", n, maxHeaderBytes)
 	}
-	return s.silence.begin(ctx), nil
+	return s.silence.begin(ctx, info.Header), nil
 }

@@ -11,8 +11,8 @@ import (
 
 // logFailure writes the one line of a failed call. The message that left and the
 // cause, which does not leave, stand side by side; secrets stand in neither.
-func (s *Server) logFailure(ctx context.Context, rpc string, seen *notes, err error, took time.Duration) {
-	attrs := []any{"rpc", rpc, "code", status.Code(err).String(), "took_ms", took.Milliseconds(), "caller", seen.caller}
+func (s *Server) logFailure(ctx context.Context, p *passage, err error, took time.Duration) {
+	attrs := []any{"rpc", p.rpc, "code", status.Code(err).String(), "took_ms", took.Milliseconds(), "caller", p.caller}
 	r, ok := err.(*reported)
 	if !ok {
 		s.log.WarnContext(ctx, "call failed", append(attrs, "error", err.Error())...)

@@ -40,55 +40,67 @@ const (
 	keyGRPCAttempts = "grpc-previous-rpc-attempts"
 )
 
+// said is the metadata of a call as it came in. Package metadata would copy all of
+// it, or search all of it again for each key that is not there. The headers that
+// name a caller still stand in it: only the keys above are for here.
+func said(ctx context.Context) metadata.MD {
+	if c, ok := ctx.Value(silentKey{}).(*silentCall); ok {
+		return c.header
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	return md
+}
+
 // readMetadata fills the call with what the caller said beside the request, and
 // gives the Dashboard key that it sent, if it did.
-func readMetadata(ctx context.Context, call *broker.Call) (ownKey string, err error) {
-	if v := first(ctx, keyPriority); v != "" {
+func readMetadata(md metadata.MD, call *broker.Call) (ownKey string, err error) {
+	if v := first(md, keyPriority); v != "" {
 		p, ok := ratelimit.ParsePriority(v)
 		if !ok {
 			return "", fault.Bad(keyPriority, "metadata %s is %q; it takes critical, normal or bulk", keyPriority, clip(v, 40))
 		}
 		call.Priority = p
 	}
-	if v := first(ctx, keyOrganization); v != "" {
+	if v := first(md, keyOrganization); v != "" {
 		if !isID(v) {
 			return "", fault.Bad(keyOrganization, "metadata %s is %q, which is not an organization's id", keyOrganization, clip(v, 40))
 		}
 		call.Organization = v
 	}
-	if v := first(ctx, keyMaxAge); v != "" {
+	if v := first(md, keyMaxAge); v != "" {
 		seconds, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(seconds >= 0 && seconds <= maxAgeLimit.Seconds()) {
 			return "", fault.Bad(keyMaxAge, "metadata %s is %q; it takes seconds from 0 to %g", keyMaxAge, clip(v, 40), maxAgeLimit.Seconds())
 		}
 		call.MaxAge = time.Duration(seconds * float64(time.Second))
 	}
-	if v := first(ctx, keyRetryWrites); v != "" {
+	if v := first(md, keyRetryWrites); v != "" {
 		b, err := strconv.ParseBool(v)
 		if err != nil {
 			return "", fault.Bad(keyRetryWrites, "metadata %s is %q; it takes true or false", keyRetryWrites, clip(v, 40))
 		}
 		call.RetryWrites = b
 	}
-	call.Repeated = repeated(ctx)
-	return first(ctx, keyAPIKey), nil
+	call.Repeated = more(md, keyEnvoyAttempt, 1) || more(md, keyGRPCAttempts, 0)
+	return first(md, keyAPIKey), nil
 }
 
 // maxAgeLimit bounds how old an answer a caller may accept.
 const maxAgeLimit = time.Hour
 
-// repeated tells whether a layer in front of the broker has sent this call before.
-func repeated(ctx context.Context) bool {
-	if n, err := strconv.Atoi(first(ctx, keyEnvoyAttempt)); err == nil && n > 1 {
-		return true
+// more tells whether a number among the metadata is above n. The layers in front of
+// the broker count so how often they have sent this call.
+func more(md metadata.MD, key string, n int) bool {
+	v := first(md, key)
+	if v == "" {
+		return false // to try and read it would cost an error
 	}
-	n, err := strconv.Atoi(first(ctx, keyGRPCAttempts))
-	return err == nil && n > 0
+	got, err := strconv.Atoi(v)
+	return err == nil && got > n
 }
 
-// first reads one value without a copy of all of them.
-func first(ctx context.Context, key string) string {
-	if v := metadata.ValueFromIncomingContext(ctx, key); len(v) > 0 {
+func first(md metadata.MD, key string) string {
+	if v := md[key]; len(v) > 0 {
 		return v[0]
 	}
 	return ""

@@ -20,64 +20,88 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	calls       *prometheus.CounterVec
+	calls       *children[callLabels, prometheus.Counter]
 	callTime    prometheus.Histogram
-	attempts    *prometheus.CounterVec
+	attempts    *children[attemptLabels, prometheus.Counter]
 	attemptTime prometheus.Histogram
-	queueTime   *prometheus.HistogramVec
-	waiting     *prometheus.GaugeVec
-	verdicts    *prometheus.CounterVec
-	refusals    *prometheus.CounterVec
-	reuse       *prometheus.CounterVec
-	lookups     *prometheus.CounterVec
-	drifts      *prometheus.CounterVec
+	queueTime   *children[lineLabels, prometheus.Observer]
+	waiting     *children[lineLabels, prometheus.Gauge]
+	verdicts    *children[verdictLabels, prometheus.Counter]
+	reuse       *children[string, prometheus.Counter]
+	// These are not for every call.
+	refusals *prometheus.CounterVec
+	lookups  *prometheus.CounterVec
+	drifts   *prometheus.CounterVec
 }
+
+// What the labels of a series are made of.
+type (
+	callLabels struct {
+		operation string
+		code      codes.Code
+	}
+	attemptLabels struct {
+		operation string
+		outcome   fault.Outcome
+	}
+	lineLabels struct {
+		budget   string
+		priority ratelimit.Priority
+	}
+	verdictLabels struct{ operation, verdict string }
+)
 
 // waits spans from a slot that was there to the default deadline.
 var waits = []float64{.001, .005, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
 
 // NewMetrics makes a registry of its own, with the process's and Go's figures in it.
 func NewMetrics() *Metrics {
+	calls := counters("merakibroker_calls_total", "Calls answered, by operation and gRPC code.", "operation", "code")
+	attempts := counters("merakibroker_attempts_total", "HTTP requests sent to the Dashboard, by operation and outcome.", "operation", "outcome")
+	queueTime := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "merakibroker_queue_seconds", Help: "Time that an attempt waited for its slot.", Buckets: waits,
+	}, []string{"budget", "priority"})
+	waiting := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "merakibroker_waiting_calls", Help: "Calls that wait for a slot at this replica.",
+	}, []string{"budget", "priority"})
+	verdicts := counters("merakibroker_verdicts_total", "What was decided after an attempt: done, again, give up.", "operation", "verdict")
+	reuse := counters("merakibroker_reads_total", "Reads by where the answer came from: miss, coalesced, hit.", "cache")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_calls_total", Help: "Calls answered, by operation and gRPC code.",
-		}, []string{"operation", "code"}),
+		calls: newChildren(func(l callLabels) prometheus.Counter {
+			return calls.WithLabelValues(l.operation, l.code.String())
+		}),
 		callTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "merakibroker_call_seconds", Help: "Time from a call's arrival to its answer.", Buckets: waits,
 		}),
-		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_attempts_total", Help: "HTTP requests sent to the Dashboard, by operation and outcome.",
-		}, []string{"operation", "outcome"}),
+		attempts: newChildren(func(l attemptLabels) prometheus.Counter {
+			return attempts.WithLabelValues(l.operation, l.outcome.String())
+		}),
 		attemptTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "merakibroker_attempt_seconds", Help: "Time that the Dashboard took for one HTTP request.", Buckets: waits,
 		}),
-		queueTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "merakibroker_queue_seconds", Help: "Time that an attempt waited for its slot.", Buckets: waits,
-		}, []string{"budget", "priority"}),
-		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "merakibroker_waiting_calls", Help: "Calls that wait for a slot at this replica.",
-		}, []string{"budget", "priority"}),
-		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_verdicts_total", Help: "What was decided after an attempt: done, again, give up.",
-		}, []string{"operation", "verdict"}),
-		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_lookups_total", Help: "Look-ups of the organization that owns a network or device.",
-		}, []string{"kind", "result"}),
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_refusals_total", Help: "Calls refused before anything was sent.",
-		}, []string{"budget", "priority", "why"}),
-		reuse: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_reads_total", Help: "Reads by where the answer came from: miss, coalesced, hit.",
-		}, []string{"cache"}),
-		drifts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "merakibroker_drift_total", Help: "Fields of answers that did not fit the contract, by operation and kind.",
-		}, []string{"operation", "kind"}),
+		queueTime: newChildren(func(l lineLabels) prometheus.Observer {
+			return queueTime.WithLabelValues(l.budget, l.priority.String())
+		}),
+		waiting: newChildren(func(l lineLabels) prometheus.Gauge {
+			return waiting.WithLabelValues(l.budget, l.priority.String())
+		}),
+		verdicts: newChildren(func(l verdictLabels) prometheus.Counter {
+			return verdicts.WithLabelValues(l.operation, l.verdict)
+		}),
+		reuse:    newChildren(func(cache string) prometheus.Counter { return reuse.WithLabelValues(cache) }),
+		refusals: counters("merakibroker_refusals_total", "Calls refused before anything was sent.", "budget", "priority", "why"),
+		lookups:  counters("merakibroker_lookups_total", "Look-ups of the organization that owns a network or device.", "kind", "result"),
+		drifts:   counters("merakibroker_drift_total", "Fields of answers that did not fit the contract, by operation and kind.", "operation", "kind"),
 	}
-	m.registry.MustRegister(m.calls, m.callTime, m.attempts, m.attemptTime, m.queueTime, m.waiting,
-		m.verdicts, m.refusals, m.reuse, m.lookups, m.drifts,
+	m.registry.MustRegister(calls, m.callTime, attempts, m.attemptTime, queueTime, waiting,
+		verdicts, m.refusals, reuse, m.lookups, m.drifts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 }
 
 // Handler serves the metrics.
@@ -89,7 +113,7 @@ func (m *Metrics) Handler() http.Handler {
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
 func (m *Metrics) call(operation string, code codes.Code, took time.Duration) {
-	m.calls.WithLabelValues(operation, code.String()).Inc()
+	m.calls.of(callLabels{operation, code}).Inc()
 	m.callTime.Observe(took.Seconds())
 }
 
@@ -101,23 +125,23 @@ func (m *Metrics) drift(operation string, kind transcode.Drift) {
 
 // Attempted counts one HTTP request.
 func (m *Metrics) Attempted(operation string, outcome fault.Outcome, _ int, took time.Duration) {
-	m.attempts.WithLabelValues(operation, outcome.String()).Inc()
+	m.attempts.of(attemptLabels{operation, outcome}).Inc()
 	m.attemptTime.Observe(took.Seconds())
 }
 
 // Waited notes how long an attempt waited for its slot.
 func (m *Metrics) Waited(budget string, p ratelimit.Priority, wait time.Duration) {
-	m.queueTime.WithLabelValues(budget, p.String()).Observe(wait.Seconds())
+	m.queueTime.of(lineLabels{budget, p}).Observe(wait.Seconds())
 }
 
 // Queued changes the number of calls that wait.
 func (m *Metrics) Queued(budget string, p ratelimit.Priority, change int) {
-	m.waiting.WithLabelValues(budget, p.String()).Add(float64(change))
+	m.waiting.of(lineLabels{budget, p}).Add(float64(change))
 }
 
 // Judged counts the verdict on an attempt.
 func (m *Metrics) Judged(operation, verdict string) {
-	m.verdicts.WithLabelValues(operation, verdict).Inc()
+	m.verdicts.of(verdictLabels{operation, verdict}).Inc()
 }
 
 // Refused counts a call refused before anything was sent.
@@ -126,7 +150,7 @@ func (m *Metrics) Refused(budget string, p ratelimit.Priority, why string) {
 }
 
 // Cached counts a read by where its answer came from.
-func (m *Metrics) Cached(result string) { m.reuse.WithLabelValues(result).Inc() }
+func (m *Metrics) Cached(result string) { m.reuse.of(result).Inc() }
 
 // LookedUp counts a look-up of an owner.
 func (m *Metrics) LookedUp(kind, result string) { m.lookups.WithLabelValues(kind, result).Inc() }

@@ -81,11 +81,11 @@ func New(c Config) (*Server, error) {
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
 	}
-	stages := s.chain()
+	run := linked(s.chain())
 	options := append(append([]grpc.ServerOption{}, c.Options...),
 		grpc.ForceServerCodecV2(newPassthrough()),
-		grpc.UnaryInterceptor(s.unary(stages)),
-		grpc.StreamInterceptor(s.stream(stages)),
+		grpc.UnaryInterceptor(unary(run)),
+		grpc.StreamInterceptor(s.stream(run)),
 		grpc.InTapHandle(s.arrive),
 	)
 	var err error

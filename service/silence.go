@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -27,10 +28,12 @@ type silence struct {
 	count          int
 }
 
-// A silentCall is the context of a call, and its place among the silent ones.
+// A silentCall is the context of a call from its arrival on, and its place among the
+// silent ones.
 type silentCall struct {
 	context.Context
-	cancel       context.CancelCauseFunc
+	cancel       context.CancelFunc
+	header       metadata.MD     // as it came; not to be written to
 	rpc          context.Context // of the RPC, made from this one
 	older, newer *silentCall
 	listed       bool
@@ -46,10 +49,19 @@ func (c *silentCall) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// begin gives a call a context that can be ended from here.
-func (s *silence) begin(ctx context.Context) context.Context {
-	c := new(silentCall)
-	c.Context, c.cancel = context.WithCancelCause(ctx)
+// answerTime is kept back of every deadline, so that the broker itself says
+// what happened instead of the client's timer. Boulder keeps as much.
+const answerTime = 20 * time.Millisecond
+
+// begin gives a call a context that can be ended from here, and that keeps
+// answerTime back of its deadline, where there is enough to keep.
+func (s *silence) begin(ctx context.Context, header metadata.MD) context.Context {
+	c := &silentCall{header: header}
+	if at, ok := ctx.Deadline(); ok && time.Until(at) >= 5*answerTime {
+		c.Context, c.cancel = context.WithDeadline(ctx, at.Add(-answerTime))
+	} else {
+		c.Context, c.cancel = context.WithCancel(ctx)
+	}
 	return c
 }
 
@@ -62,7 +74,7 @@ func (c *silentCall) end() {
 	if stream := grpc.ServerTransportStreamFromContext(c.rpc); stream != nil {
 		_ = stream.SetTrailer(metadata.Pairs(trailerReason, errSilent.Reason, trailerPushback, "-1")) // too late is as good
 	}
-	c.cancel(errSilent)
+	c.cancel()
 }
 
 // receive runs f, which waits for the request of the call of ctx.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 type derived struct{}
@@ -17,7 +18,7 @@ func TestOldestSilentCallEnds(t *testing.T) {
 		ended := make(chan int, 10)
 		begin := func(i int) (context.Context, context.CancelFunc) {
 			parent, leave := context.WithCancel(t.Context())
-			ctx := context.WithValue(s.begin(parent), derived{}, i) // as interceptors do
+			ctx := context.WithValue(s.begin(parent, nil), derived{}, i) // as interceptors do
 			go func() {
 				err := s.receive(ctx, func() error { <-ctx.Done(); return ctx.Err() })
 				if errors.Is(err, errSilent) {
@@ -34,7 +35,7 @@ func TestOldestSilentCallEnds(t *testing.T) {
 			_, leave[i] = begin(i)
 			defer leave[i]()
 			// One that sends its request at once is never in the way.
-			ctx := s.begin(t.Context())
+			ctx := s.begin(t.Context(), nil)
 			if i < 3 {
 				continue
 			}
@@ -59,5 +60,31 @@ func TestOldestSilentCallEnds(t *testing.T) {
 		if s.count != 0 || s.oldest != nil || s.newest != nil {
 			t.Errorf("%d calls are left", s.count)
 		}
+	})
+}
+
+// TestAnswerTimeIsKeptBack of a deadline, where there is enough to keep.
+func TestAnswerTimeIsKeptBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for given, want := range map[time.Duration]time.Duration{
+			time.Second: time.Second - answerTime, 5 * answerTime: 4 * answerTime, 4 * answerTime: 4 * answerTime,
+		} {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), given)
+			ctx = new(silence).begin(ctx, nil)
+			<-ctx.Done()
+			if took := time.Since(start); took != want || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				t.Errorf("a deadline in %v ended the call after %v: %v", given, took, ctx.Err())
+			}
+			cancel()
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		ctx = new(silence).begin(ctx, nil)
+		if at, ok := ctx.Deadline(); ok {
+			t.Errorf("a call without a deadline has one: %v", at)
+		}
+		leave()
+		<-ctx.Done()
 	})
 }

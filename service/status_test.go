@@ -72,13 +72,13 @@ func TestReports(t *testing.T) {
 		if st.Code() != row.code || info == nil || info.GetReason() != row.reason || info.GetDomain() != domain {
 			t.Errorf("%v: %v %v, want %v %s", row.fault.Kind, st.Code(), info, row.code, row.reason)
 		}
-		if got := first(metadata.NewIncomingContext(t.Context(), md), trailerReason); got != row.reason {
+		if got := first(md, trailerReason); got != row.reason {
 			t.Errorf("%v: trailer %s is %q", row.fault.Kind, trailerReason, got)
 		}
-		if got := first(metadata.NewIncomingContext(t.Context(), md), trailerPushback); got != row.pushback {
+		if got := first(md, trailerPushback); got != row.pushback {
 			t.Errorf("%v: pushback %q, want %q", row.fault.Kind, got, row.pushback)
 		}
-		if got := first(metadata.NewIncomingContext(t.Context(), md), trailerEnvoy); got != row.envoy {
+		if got := first(md, trailerEnvoy); got != row.envoy {
 			t.Errorf("%v: %s %q, want %q", row.fault.Kind, trailerEnvoy, got, row.envoy)
 		}
 		retry := detail[*errdetails.RetryInfo](st)

@@ -5,7 +5,12 @@
 // tokens or the headers of a mesh.
 package identity
 
-import "context"
+import (
+	"context"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+)
 
 // A Source is where a caller's name comes from.
 type Source uint8
@@ -54,17 +59,50 @@ const anonymousID = "anonymous"
 // String gives the caller's name.
 func (c Caller) String() string { return c.ID }
 
+// An introduced is the context of a call whose caller is known.
+type introduced struct {
+	context.Context
+	caller Caller
+}
+
 type contextKey struct{}
 
-// With gives a context in which the caller is known.
-func With(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, contextKey{}, c)
+// With gives a context in which the caller is known, and whose metadata holds none
+// of the headers that name one: nothing behind this room can believe them, or pass
+// them on.
+func With(ctx context.Context, c Caller) context.Context { return &introduced{ctx, c} }
+
+// Value gives the caller, and the metadata without what names one. Few ask for
+// metadata behind this room, so it is taken out only when somebody does.
+func (k *introduced) Value(key any) any {
+	if key == (contextKey{}) {
+		return &k.caller
+	}
+	value := k.Context.Value(key)
+	if md, ok := value.(metadata.MD); ok {
+		return sanitized(md)
+	}
+	return value
+}
+
+// sanitized is the metadata without the headers that name a caller. The values are
+// shared: package metadata copies what it gives away.
+func sanitized(md metadata.MD) metadata.MD {
+	out := make(metadata.MD, len(md))
+	for key, values := range md {
+		switch strings.ToLower(key) {
+		case headerForwarded, headerLinkerd, headerAuthorization:
+		default:
+			out[key] = values
+		}
+	}
+	return out
 }
 
 // From asks the context who calls. Anonymous when it does not know.
 func From(ctx context.Context) Caller {
-	if c, ok := ctx.Value(contextKey{}).(Caller); ok {
-		return c
+	if c, ok := ctx.Value(contextKey{}).(*Caller); ok {
+		return *c
 	}
 	return Anonymous
 }

@@ -35,7 +35,7 @@ func serveTLS(t *testing.T, a *authority, r *Resolver) (addr string) {
 				return nil, status.Error(codes.Unauthenticated, fault.As(err).Detail)
 			}
 			_ = grpc.SetHeader(ctx, metadata.Pairs("caller", c.ID, "source", c.Source.String()))
-			return handler(With(Sanitize(ctx), c), req)
+			return handler(With(ctx, c), req)
 		}))
 	healthpb.RegisterHealthServer(s, health.NewServer())
 	l, err := net.Listen("tcp", "127.0.0.1:0")

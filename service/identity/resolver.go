@@ -28,6 +28,8 @@ type Resolver struct {
 	tokens    *tokens
 	domains   []string
 	missing   string // what a caller without an identity is told
+	// read are the headers of the trusted proxies, of which one is for many calls.
+	read seenHeaders
 }
 
 // A Wiring is what a Resolver needs beside its Config. All of it may be empty,
@@ -159,7 +161,7 @@ func (r *Resolver) fromProxy(ctx context.Context, forwardedOK, linkerdOK bool) (
 	if forwardedOK {
 		if v := metadata.ValueFromIncomingContext(ctx, headerForwarded); len(v) > 0 {
 			// Several headers of one name mean the same as one with commas: RFC 9110 section 5.3.
-			id, err := forwardedID(strings.Join(v, ","))
+			id, err := r.read.id(strings.Join(v, ","))
 			switch {
 			case err == nil:
 				found = append(found, Caller{ID: id, Source: ForwardedCertificate})
@@ -186,23 +188,6 @@ func (r *Resolver) fromProxy(ctx context.Context, forwardedOK, linkerdOK bool) (
 		return Caller{}, unknown("%s and %s name two callers; switch on the source that the mesh sets", headerForwarded, headerLinkerd)
 	}
 	return found[0], nil
-}
-
-// Sanitize gives a context whose metadata holds none of the headers that name a
-// caller, so that nothing behind this room can believe or pass on one of them.
-func Sanitize(ctx context.Context) context.Context {
-	md, ok := metadata.FromIncomingContext(ctx) // a copy
-	if !ok {
-		return ctx
-	}
-	n := len(md)
-	for _, h := range [...]string{headerForwarded, headerLinkerd, headerAuthorization} {
-		delete(md, h)
-	}
-	if len(md) == n {
-		return ctx
-	}
-	return metadata.NewIncomingContext(ctx, md)
 }
 
 // errNoCertificate: the peer showed none, or none that was checked.

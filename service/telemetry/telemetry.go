@@ -83,7 +83,10 @@ type Telemetry struct {
 }
 
 // New registers gRPC's metrics with r, and starts to send traces where t says so.
-// The metrics cost about 3 us of a call; OTEL_METRICS_EXPORTER=none leaves them out.
+// The metrics cost about 4 us of a call; OTEL_METRICS_EXPORTER=none leaves them out.
+// Most of that is the way to them: gRPC copies a call's metadata, and makes its
+// contexts and events, as soon as anybody listens. The four metrics themselves are
+// 0.9 us, and the two of message sizes 0.3 us of that, so they stay.
 func New(ctx context.Context, t Tracing, r prometheus.Registerer, log *slog.Logger) (*Telemetry, error) {
 	if err := t.Validate(); err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
