@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -31,7 +33,8 @@ import (
 type book struct {
 	// links lead from each page to the next; from what is not in it, nowhere.
 	links map[string]string
-	size  int // of a page, in bytes
+	size  int       // of a page, in bytes
+	noise io.Reader // what the pages are made of; zeros when nil
 	asked atomic.Int32
 	ended chan error // how the handler ended
 	conn  *grpc.ClientConn
@@ -82,14 +85,20 @@ func (b *book) ask(_ context.Context, c *broker.Call) (*broker.Answer, error) {
 // write makes a google.protobuf.BytesValue of the size asked for.
 func (b *book) write(context.Context, *broker.Answer) (*frame, error) {
 	var held *held
-	wire, err := newPassthrough().Marshal(wrapperspb.Bytes(make([]byte, b.size)))
+	page := make([]byte, b.size)
+	if b.noise != nil {
+		if _, err := io.ReadFull(b.noise, page); err != nil {
+			return nil, err
+		}
+	}
+	wire, err := newPassthrough().Marshal(wrapperspb.Bytes(page))
 	return held.answer(wire.Materialize()), err
 }
 
 // read opens a stream of the pages.
-func (b *book) read(ctx context.Context, t *testing.T) (next func() error) {
+func (b *book) read(ctx context.Context, t *testing.T, how ...grpc.CallOption) (next func() error) {
 	t.Helper()
-	stream, err := b.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/book/Pages")
+	stream, err := b.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/book/Pages", how...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +192,29 @@ func TestNothingIsAskedForWhileAPageIsNotTaken(t *testing.T) {
 		err := <-b.ended
 		if f := fault.As(err); f == nil || f.Kind != fault.Cancelled || !strings.Contains(f.Detail, "page 2") {
 			t.Errorf("the client left, and the handler ended with %v", err)
+		}
+	})
+}
+
+// TestCompressedPages: of these gRPC does not say when they have gone out; SendMsg of
+// the next one waits for that.
+func TestCompressedPages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := pagesInARow(5, 200<<10)
+		b.noise = rand.NewChaCha8([32]byte{})
+		defer b.open(t, 64<<10)()
+		next := b.read(t.Context(), t, grpc.UseCompressor(gzip.Name))
+		time.Sleep(10 * time.Minute)
+		if got := b.asked.Load(); got != 2 {
+			t.Errorf("%d pages were asked for, none was read", got)
+		}
+		var pages int
+		for next() == nil {
+			pages++
+		}
+		if err := <-b.ended; err != nil || pages != 5 {
+			t.Errorf("%d pages, %v", pages, err)
 		}
 	})
 }

@@ -65,8 +65,9 @@ type paging struct {
 // HTTP/2 gives a server no means to be told: 64 KiB where the window is fixed, up to
 // 16 MiB with grpc-go, whose window grows with the connection.
 //
-// To a client that takes compressed messages gRPC sends a copy, whose end it does
-// not tell. There SendMsg itself waits, one page later.
+// To a client that has its messages compressed gRPC sends a copy, whose end it does
+// not tell. There it is SendMsg that waits, as soon as 64 KiB of the copy have not gone
+// out: such a stream holds two pages.
 func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker.Call) error {
 	for {
 		next, passed, err := p.page(ctx, stream, call)
