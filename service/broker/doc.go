@@ -20,6 +20,8 @@
 // reads in flight are one attempt (flight.go), and a read that accepts an answer
 // of some age may have one (cache.go).
 //
-// A lane has a goroutine only while calls wait in it, and a read in flight has one
-// for all who share it; a few that have ended are kept for the next (house.go).
+// A call is made in the goroutine of who wants it, a read for all who share it in
+// that of the first. A lane has a goroutine only while calls wait in it, and so has
+// a read whose first caller may have to go before it is there; a few that have
+// ended are kept for the next (house.go).
 package broker

@@ -15,17 +15,30 @@ type flights struct {
 	m  map[readKey]*flight
 }
 
-// A flight is one read for everyone who wants it at the moment. It lives as long
-// as any of them: whoever started it may leave like everyone else.
+// A flight is one read for everyone who wants it at the moment. It goes on as
+// long as any of them does: whoever started it may leave like everyone else.
+//
+// Mostly it runs in the goroutine of its leader, who started it: another one would
+// cost two hand-offs between threads and a timer for each call. A leader who is
+// cancelled stays then for the others, since nobody waits for its own reply. One
+// whose deadline passes has to reply, and ends the flight, which followers with
+// more time begin once more. So that this stays rare, a leader who is short of
+// time has its flight made apart: that one lasts as long as the latest of all,
+// and what it has sent is not sent again.
 type flight struct {
 	life    *life
-	journey *journey
+	journey journey
+	apart   bool
 	members int // guarded by flights.mu
 
 	done   chan struct{} // closed with answer or fault set
 	answer *Answer
 	fault  *fault.Error
 }
+
+// ample is the time that a leader has to have left for a flight of its own: above
+// what nearly all attempts take, with the wait that a lane allows before it sheds.
+const ample = 4 * time.Second
 
 // share makes a read, together with those who want the same at the same time.
 func (b *Broker) share(ctx context.Context, c *Call) (*Answer, *fault.Error) {
@@ -52,13 +65,15 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 	// A flight may end for a reason of its own: the deadline of those who were
 	// in it. Whoever has more time starts one more.
 	for {
-		f, joined := b.board(ctx, c, key)
+		f, joined := b.board(ctx, c, key, moot != nil)
 		if f == nil {
 			return nil, draining(c.Operation.GetId())
 		}
+		if !joined && !f.apart {
+			return b.lead(ctx, f, key)
+		}
 		select {
 		case <-f.done:
-			b.flights.leave(f)
 		case <-moot:
 			if !f.journey.sent.Load() {
 				b.flights.leave(f)
@@ -68,23 +83,23 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 			b.flights.leave(f)
 			return nil, ended(c.Operation.GetId(), ctx.Err(), "waiting for its answer")
 		}
-		if f.fault != nil {
-			if joined && f.early(ctx) {
-				continue
-			}
+		switch {
+		case f.fault != nil && joined && f.early(ctx):
+			continue
+		case f.fault != nil:
 			return nil, f.fault
+		case !joined:
+			return f.answer, nil
 		}
 		a := *f.answer
-		if joined {
-			a.Cache = CacheCoalesced
-		}
+		a.Cache = CacheCoalesced
 		return &a, nil
 	}
 }
 
-// board gets the caller on a flight: one that is on its way, or a new one. nil
-// when the broker has closed.
-func (b *Broker) board(ctx context.Context, c *Call, key readKey) (f *flight, joined bool) {
+// board gets the caller on a flight: one that is on its way, or a new one, which
+// is under way already if it is made apart. nil when the broker has closed.
+func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool) (f *flight, joined bool) {
 	fs := &b.flights
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -94,10 +109,20 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey) (f *flight, jo
 		f.journey.raise(c.Priority)
 		return f, true
 	}
-	call := *c // the caller's own may be gone before the flight ends
-	f = &flight{life: newLife(b.house.ctx, deadline), members: 1, done: make(chan struct{})}
-	f.journey = &journey{ctx: f.life, call: &call}
-	if !b.house.spawn(func() { b.fly(f, key) }) {
+	f = &flight{members: 1, done: make(chan struct{})}
+	if f.apart = mayLeave || time.Until(deadline) < ample; f.apart {
+		call := *c // the caller's own may be gone before the flight ends
+		c = &call
+	}
+	f.life = newLife(b.house.ctx, deadline, f.apart)
+	f.journey.ctx, f.journey.call = f.life, c
+	ok := false
+	if f.apart {
+		ok = b.house.spawn(func() { b.fly(f, key) })
+	} else {
+		ok = b.house.begin()
+	}
+	if !ok {
 		f.life.end(nil)
 		return nil, false
 	}
@@ -108,18 +133,28 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey) (f *flight, jo
 	return f, false
 }
 
+// lead makes the read of a flight in the goroutine of its leader.
+func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fault.Error) {
+	defer b.house.end()
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			f.life.end(context.DeadlineExceeded)
+		} else {
+			b.flights.leave(f)
+		}
+	})()
+	b.fly(f, key)
+	if err := ctx.Err(); f.fault == nil && errors.Is(err, context.Canceled) {
+		return nil, ended(f.journey.call.Operation.GetId(), err, "waiting for its answer") // it stayed for others
+	}
+	return f.answer, f.fault
+}
+
 // fly makes the read of a flight.
 func (b *Broker) fly(f *flight, key readKey) {
-	defer close(f.done)
-	defer f.life.end(nil)
-	defer func() {
-		if p := recover(); p != nil {
-			f.answer, f.fault = nil, crashed(f.journey.call, p)
-		}
-		b.flights.land(f, key)
-	}()
+	defer b.land(f, key)
 	begun := time.Now()
-	f.answer, f.fault = b.perform(f.journey)
+	f.answer, f.fault = b.perform(&f.journey)
 	if f.fault == nil {
 		if n := len(f.answer.Attempts); n > 0 {
 			begun = f.answer.Attempts[n-1].Start
@@ -128,12 +163,24 @@ func (b *Broker) fly(f *flight, key readKey) {
 	}
 }
 
+// land ends a flight for all who wait for it. It is deferred by fly.
+func (b *Broker) land(f *flight, key readKey) {
+	if p := recover(); p != nil {
+		f.answer, f.fault = nil, crashed(f.journey.call, p)
+	}
+	b.flights.remove(f, key)
+	f.life.end(nil)
+	close(f.done)
+}
+
 // early tells that a flight ended for want of time, and that ctx has more.
 func (f *flight) early(ctx context.Context) bool {
 	switch f.fault.Kind {
 	case fault.BudgetExhausted, fault.DeadlineExceeded, fault.Cancelled, fault.RateLimited:
 	default:
-		return false
+		if !f.journey.verdict.late {
+			return false
+		}
 	}
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || deadline.After(f.life.deadline()))
@@ -148,8 +195,8 @@ func (fs *flights) leave(f *flight) {
 	}
 }
 
-// land takes a flight off the board.
-func (fs *flights) land(f *flight, key readKey) {
+// remove takes a flight off the board.
+func (fs *flights) remove(f *flight, key readKey) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.m[key] == f {
@@ -169,79 +216,4 @@ func (fs *flights) seal(organization string) {
 			delete(fs.m, key)
 		}
 	}
-}
-
-// A life is the context of a flight. It ends when the last member has left, or
-// at the latest deadline of any.
-type life struct {
-	context.Context
-	cancel context.CancelCauseFunc
-
-	mu    sync.Mutex
-	until time.Time
-	timer *time.Timer
-	over  bool
-}
-
-func newLife(parent context.Context, until time.Time) *life {
-	l := &life{until: until}
-	l.Context, l.cancel = context.WithCancelCause(parent)
-	if !until.IsZero() {
-		l.mu.Lock() // the timer may go off before it has been noted
-		defer l.mu.Unlock()
-		l.timer = time.AfterFunc(time.Until(until), func() { l.end(context.DeadlineExceeded) })
-	}
-	return l
-}
-
-// extend moves the deadline back to until, if it is later; false when the life
-// is over.
-func (l *life) extend(until time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over || l.Context.Err() != nil {
-		return false
-	}
-	switch {
-	case l.until.IsZero() || !until.IsZero() && !until.After(l.until):
-	case until.IsZero():
-		l.until = until
-		l.timer.Stop()
-	case l.timer.Reset(time.Until(until)):
-		l.until = until
-	default:
-		return false // it has just gone off
-	}
-	return true
-}
-
-func (l *life) end(cause error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	l.cancel(cause)
-}
-
-func (l *life) deadline() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.until
-}
-
-// Deadline makes life a context.
-func (l *life) Deadline() (time.Time, bool) {
-	d := l.deadline()
-	return d, !d.IsZero()
-}
-
-// Err makes life a context.
-func (l *life) Err() error {
-	err := l.Context.Err()
-	if err != nil && errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
-		return context.DeadlineExceeded
-	}
-	return err
 }

@@ -62,14 +62,44 @@ func TestFailureIsShared(t *testing.T) {
 	})
 }
 
+// TestLeaderMayLeave: the read goes on for the others. The leader, for whose reply
+// nobody waits any more, stays with it.
 func TestLeaderMayLeave(t *testing.T) {
 	d := &fakeDashboard{delay: 5 * time.Second}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		leader, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
+		begun := time.Now()
 		wg.Go(func() {
-			begun := time.Now()
-			if _, err := b.Do(leader, read("1", 0)); fault.As(err).Kind != fault.Cancelled || time.Since(begun) > time.Second {
+			if _, err := b.Do(leader, read("1", 0)); fault.As(err) == nil || fault.As(err).Kind != fault.Cancelled {
+				t.Errorf("the leader: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			a, err := b.Do(t.Context(), read("1", 0))
+			if err != nil || a.Cache != CacheCoalesced || time.Since(begun) != 5*time.Second {
+				t.Errorf("the follower: %+v, %v after %v", a, err, time.Since(begun))
+			}
+		})
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if d.count() != 1 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+// TestLeaderInAHurryMayLeave: it has its flight made apart, and leaves at once.
+func TestLeaderInAHurryMayLeave(t *testing.T) {
+	d := &fakeDashboard{delay: 5 * time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		leader, cancel := context.WithTimeout(t.Context(), time.Second)
+		var wg sync.WaitGroup
+		begun := time.Now()
+		wg.Go(func() {
+			if _, err := b.Do(leader, read("1", 0)); fault.As(err) == nil || fault.As(err).Kind != fault.Cancelled || time.Since(begun) != 0 {
 				t.Errorf("the leader: %v after %v", err, time.Since(begun))
 			}
 		})
@@ -270,7 +300,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestLifeOfNoTime(t *testing.T) {
 	t.Parallel()
 	for range 1000 {
-		l := newLife(t.Context(), time.Now())
+		l := newLife(t.Context(), time.Now(), true)
 		<-l.Done()
 		if l.Err() != context.DeadlineExceeded || l.extend(time.Now().Add(time.Hour)) {
 			t.Fatalf("%v, and it goes on", l.Err())

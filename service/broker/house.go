@@ -28,8 +28,8 @@ type house struct {
 	idle atomic.Int64
 }
 
-// mostIdle bounds the goroutines that are kept for the next flight: their stacks
-// have grown to what a flight needs, and growing another one is a twentieth of
+// mostIdle bounds the goroutines that are kept for the next lane or flight: their
+// stacks have grown to what that needs, and growing another one is a twentieth of
 // what a call costs.
 const mostIdle = 64
 
@@ -39,17 +39,28 @@ func newHouse(c Config) *house {
 	return h
 }
 
-// spawn runs f in a goroutine that close waits for; false when it is too late.
-func (h *house) spawn(f func()) bool {
+// begin counts something that close waits for, until end; false when it is too late.
+func (h *house) begin() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return false
 	}
+	h.running.Add(1)
+	return true
+}
+
+func (h *house) end() { h.running.Done() }
+
+// spawn runs f in a goroutine that close waits for; false when it is too late.
+func (h *house) spawn(f func()) bool {
+	if !h.begin() {
+		return false
+	}
 	select {
 	case h.work <- f:
+		h.end() // whoever took it is counted already
 	default:
-		h.running.Add(1)
 		go h.run(f)
 	}
 	return true

@@ -94,6 +94,8 @@ type verdict struct {
 	// own: the limit that was hit is the operation's own, not the organization's,
 	// as far as the answer tells.
 	own bool
+	// late: there would be another attempt if there were time for it.
+	late bool
 	// charged: the retry budget pays for the next attempt.
 	charged bool
 	// follow is where the next attempt goes instead; nil for where the last went.
@@ -152,7 +154,7 @@ func (j judgement) failed() verdict {
 	case !repeatable(j.call) && a.MaybeExecuted:
 		return verdict{action: giveUp, reason: what + ", and the write may have been executed"}
 	case !j.deadline.IsZero() && !j.now.Before(j.deadline):
-		return verdict{action: giveUp, reason: what + ", deadline"}
+		return verdict{action: giveUp, reason: what + ", deadline", late: true}
 	case j.history.failed >= mostFailures:
 		return verdict{action: giveUp, reason: what + ", attempts"}
 	case !j.permit:
@@ -171,7 +173,7 @@ func (j judgement) again(wait time.Duration, reason string) verdict {
 		return verdict{action: giveUp, reason: reason + ", attempts"}
 	}
 	if !j.deadline.IsZero() && j.now.Add(wait+j.usual).After(j.deadline) {
-		return verdict{action: giveUp, reason: reason + ", deadline"}
+		return verdict{action: giveUp, reason: reason + ", deadline", late: true}
 	}
 	return verdict{action: again, reason: reason, after: wait}
 }
