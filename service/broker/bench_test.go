@@ -1,14 +1,19 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // BenchmarkAdmission is the decision for a call that finds its lane empty: the
@@ -29,18 +34,41 @@ func BenchmarkAdmission(b *testing.B) {
 	}
 }
 
-// BenchmarkDo is a whole call without the Dashboard.
+// A bareDashboard answers at once and remembers nothing.
+type bareDashboard struct{ body []byte }
+
+func (d bareDashboard) Attempt(context.Context, *dashboard.Request) *dashboard.Answer {
+	return &dashboard.Answer{Outcome: fault.OK, Status: 200, Body: d.body, Start: time.Now(), MaybeExecuted: true}
+}
+
+// BenchmarkDo is a whole call without the Dashboard: one that teaches nothing, and
+// one whose answer lists devices.
 func BenchmarkDo(b *testing.B) {
-	broker := testBroker(b, &fakeDashboard{}, func(c *Config) {
-		c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 1e6, 1e6, 1e6, 1e6
-	})
-	defer broker.Close()
-	c := read("1", 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := broker.Do(b.Context(), c); err != nil {
-			b.Fatal(err)
-		}
+	devices := []string{}
+	for i := range 20 {
+		devices = append(devices, fmt.Sprintf(`{"name":"My AP %d","serial":"Q234-ABCD-%04d","mac":"00:11:22:33:44:55","networkId":"N_24329156","productType":"wireless","model":"MR34","address":"1600 Pennsylvania Ave","lat":37.4180951010362,"lng":-122.098531723022,"notes":"My AP's note","tags":["recently-added"],"lanIp":"1.2.3.4","configurationUpdatedAt":"2018-02-11T00:00:00.090210Z","firmware":"wireless-25-14"}`, i, i))
+	}
+	for _, c := range []struct{ name, operation, body string }{
+		{"plain", "getOrganization", `{"id":"1"}`},
+		{"devices", "getOrganizationDevices", "[" + strings.Join(devices, ",") + "]"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			broker := testBroker(b, nil, func(to *Config) {
+				to.Dashboard = bareDashboard{[]byte(c.body)}
+				to.Rate, to.Burst, to.AddressRate, to.AddressBurst = 1e6, 1e6, 1e6, 1e6
+			})
+			defer broker.Close()
+			call := read("1", 1)
+			call.Operation = operation(c.operation, apiv1.Verb_VERB_GET, apiv1.Scope_SCOPE_ORGANIZATION)
+			ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := broker.Do(ctx, call); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

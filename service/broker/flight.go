@@ -26,12 +26,12 @@ type flights struct {
 // time has its flight made apart: that one lasts as long as the latest of all,
 // and what it has sent is not sent again.
 type flight struct {
-	life    *life
+	life    life
 	journey journey
 	apart   bool
 	members int // guarded by flights.mu
 
-	done   chan struct{} // closed with answer or fault set
+	done   chan struct{} // closed with answer or fault set; nil while only the leader waits
 	answer *Answer
 	fault  *fault.Error
 }
@@ -106,23 +106,16 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 	deadline, _ := ctx.Deadline()
 	if f := fs.m[key]; f != nil && f.life.extend(deadline) {
 		f.members++
+		if f.done == nil {
+			f.done = make(chan struct{})
+		}
 		f.journey.raise(c.Priority)
 		return f, true
 	}
-	f = &flight{members: 1, done: make(chan struct{})}
-	if f.apart = mayLeave || time.Until(deadline) < ample; f.apart {
-		call := *c // the caller's own may be gone before the flight ends
-		c = &call
-	}
-	f.life = newLife(b.house.ctx, deadline, f.apart)
-	f.journey.ctx, f.journey.call = f.life, c
-	ok := false
-	if f.apart {
-		ok = b.house.spawn(func() { b.fly(f, key) })
-	} else {
-		ok = b.house.begin()
-	}
-	if !ok {
+	f = &flight{members: 1, apart: mayLeave || time.Until(deadline) < ample}
+	f.life.begin(b.house.ctx, deadline, f.apart)
+	f.journey.ctx, f.journey.call = &f.life, c
+	if started := f.apart && b.sendOff(f, key) || !f.apart && b.house.begin(); !started {
 		f.life.end(nil)
 		return nil, false
 	}
@@ -131,6 +124,13 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 	}
 	fs.m[key] = f
 	return f, false
+}
+
+// sendOff has the read of a flight made apart; false when the broker has closed.
+func (b *Broker) sendOff(f *flight, key readKey) bool {
+	call := *f.journey.call // the caller's own may be gone before the flight ends
+	f.journey.call, f.done = &call, make(chan struct{})
+	return b.house.spawn(func() { b.fly(f, key) })
 }
 
 // lead makes the read of a flight in the goroutine of its leader.
@@ -168,9 +168,10 @@ func (b *Broker) land(f *flight, key readKey) {
 	if p := recover(); p != nil {
 		f.answer, f.fault = nil, crashed(f.journey.call, p)
 	}
-	b.flights.remove(f, key)
 	f.life.end(nil)
-	close(f.done)
+	if b.flights.remove(f, key); f.done != nil {
+		close(f.done)
+	}
 }
 
 // early tells that a flight ended for want of time, and that ctx has more.
@@ -211,8 +212,7 @@ func (fs *flights) seal(organization string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for key, f := range fs.m {
-		owner := f.journey.owner.Load()
-		if organization == "" || owner == nil || *owner == "" || *owner == organization {
+		if owner := f.journey.owner(); organization == "" || owner == "" || owner == organization {
 			delete(fs.m, key)
 		}
 	}

@@ -300,7 +300,8 @@ func TestCacheIsBounded(t *testing.T) {
 func TestLifeOfNoTime(t *testing.T) {
 	t.Parallel()
 	for range 1000 {
-		l := newLife(t.Context(), time.Now(), true)
+		l := new(life)
+		l.begin(t.Context(), time.Now(), true)
 		<-l.Done()
 		if l.Err() != context.DeadlineExceeded || l.extend(time.Now().Add(time.Hour)) {
 			t.Fatalf("%v, and it goes on", l.Err())

@@ -23,10 +23,10 @@ type journey struct {
 	raised atomic.Uint32
 	waiter waiter
 	slot   slot
-	// organization is the owner, where it is known. owner is the same for others
-	// to read: nil as long as nothing is decided.
-	organization string
-	owner        atomic.Pointer[string]
+	// organization is the owner, where it is known. payer is the same as it was
+	// when that was decided; others may read it once addressed tells so.
+	organization, payer string
+	addressed           atomic.Bool
 	// sent tells others that an attempt has been made.
 	sent atomic.Bool
 
@@ -38,6 +38,7 @@ type journey struct {
 	key     dashboard.Key
 	rekeyed bool
 
+	request  dashboard.Request // of the latest attempt
 	history  history
 	attempts []fault.Attempt
 	last     *dashboard.Answer
@@ -68,6 +69,15 @@ func (j *journey) raise(p ratelimit.Priority) {
 	if l := j.waiter.at.Load(); l != nil {
 		l.raise(&j.waiter, j.class())
 	}
+}
+
+// owner is who pays, for others to read: empty when nobody in particular does, or
+// nothing is decided.
+func (j *journey) owner() string {
+	if !j.addressed.Load() {
+		return ""
+	}
+	return j.payer
 }
 
 // perform takes a call through its lane to the Dashboard, as often as the judge
@@ -104,10 +114,11 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 			return nil, b.stopped(j, j.slot.lane, err)
 		}
 		j.sent.Store(true)
-		answer := b.attempt(j.ctx, &j.slot, &dashboard.Request{
+		j.request = dashboard.Request{
 			Operation: j.call.Operation.GetId(), Method: j.call.method(),
 			Host: host, Path: path, Query: query, Body: j.call.Body, Key: j.key,
-		})
+		}
+		answer := b.attempt(j.ctx, &j.slot, &j.request)
 		v := b.judge(j, answer)
 		switch v.action {
 		case done:
@@ -140,15 +151,15 @@ func (b *Broker) address(j *journey) *fault.Error {
 	case apiv1.Scope_SCOPE_ORGANIZATION, apiv1.Scope_SCOPE_NETWORK, apiv1.Scope_SCOPE_DEVICE:
 	default:
 		j.slot.lane = b.lanes.address
-		j.owner.Store(new(string))
+		j.addressed.Store(true)
 		return nil
 	}
 	organization, f := b.owner(j.ctx, c)
 	if f != nil {
 		return f
 	}
-	j.organization = organization
-	j.owner.Store(&organization)
+	j.organization, j.payer = organization, organization
+	j.addressed.Store(true)
 	if organization == "" {
 		j.slot.lane = b.lanes.cautious(c.Key.ID())
 	} else {

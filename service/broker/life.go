@@ -20,15 +20,15 @@ type life struct {
 	over  bool
 }
 
-func newLife(parent context.Context, until time.Time, apart bool) *life {
-	l := &life{until: until}
+// begin begins the life, not yet seen by anybody else.
+func (l *life) begin(parent context.Context, until time.Time, apart bool) {
+	l.until = until
 	l.Context, l.cancel = context.WithCancelCause(parent)
 	if apart {
 		l.mu.Lock() // the timer may go off before it has been noted
 		defer l.mu.Unlock()
 		l.timer = time.AfterFunc(time.Until(until), func() { l.end(context.DeadlineExceeded) })
 	}
-	return l
 }
 
 // extend lets one more in, and moves the deadline back to until, if that is later
