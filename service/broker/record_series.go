@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -86,10 +87,12 @@ type fineCount struct {
 }
 
 // A coarseCount counts the attempts that started in one slot and ended with one status.
+// Where one is full, there is another for the same: organizations that are active
+// all day have a thousand of these each.
 type coarseCount struct {
-	slot   int64
+	slot   uint32
 	status uint16
-	n      uint32
+	n      uint16
 }
 
 type failedID struct {
@@ -114,7 +117,7 @@ func (s *series) add(a *Attempt) {
 	if f.slot == slot {
 		f.tally.count(status, 1)
 	}
-	s.addCoarse(slotOf(a.Start, coarseSlot), status)
+	s.addCoarse(uint32(slotOf(a.Start, coarseSlot)), status)
 	var one tally
 	if one.count(status, 1); one.failed > 0 && a.RequestID != "" {
 		if len(s.failed) == recentIDs {
@@ -127,18 +130,18 @@ func (s *series) add(a *Attempt) {
 
 // addCoarse counts an attempt in its slot, which is the last or, of an attempt
 // that took long, a little before it.
-func (s *series) addCoarse(slot int64, status uint16) {
+func (s *series) addCoarse(slot uint32, status uint16) {
 	i := len(s.coarse)
 	for i > 0 && s.coarse[i-1].slot >= slot {
 		i--
-		if c := &s.coarse[i]; c.slot == slot && c.status == status {
+		if c := &s.coarse[i]; c.slot == slot && c.status == status && c.n < math.MaxUint16 {
 			c.n++
 			return
 		}
 	}
 	s.coarse = slices.Insert(s.coarse, i, coarseCount{slot, status, 1})
 	// One slot more than the span, because the first is never all inside of it.
-	oldest := s.coarse[len(s.coarse)-1].slot - int64(coarseSpan/coarseSlot) - 1
+	oldest := s.coarse[len(s.coarse)-1].slot - uint32(coarseSpan/coarseSlot) - 1
 	if s.coarse[0].slot < oldest {
 		s.coarse = slices.DeleteFunc(s.coarse, func(c coarseCount) bool { return c.slot < oldest })
 	}
@@ -159,7 +162,7 @@ func (s *series) window(now time.Time, d time.Duration) tally {
 	}
 	first, last := slotOf(now.Add(-d), coarseSlot)+1, slotOf(now, coarseSlot)
 	for _, c := range s.coarse {
-		if first <= c.slot && c.slot <= last {
+		if slot := int64(c.slot); first <= slot && slot <= last {
 			t.count(c.status, int64(c.n))
 		}
 	}
@@ -169,7 +172,7 @@ func (s *series) window(now time.Time, d time.Duration) tally {
 // statuses counts attempts by status, in those coarse slots whose start is wanted.
 func (s *series) statuses(wanted func(start time.Time) bool, counts map[int]int64) {
 	for _, c := range s.coarse {
-		if !wanted(time.Unix(0, c.slot*int64(coarseSlot))) {
+		if !wanted(time.Unix(0, int64(c.slot)*int64(coarseSlot))) {
 			continue
 		}
 		status := int(c.status)

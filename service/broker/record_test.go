@@ -84,8 +84,8 @@ func TestRecordBounds(t *testing.T) {
 			Host: fmt.Sprint("h", i), Verdict: fmt.Sprint("v", i), Error: strings.Repeat("x", 10_000), Outcome: fault.Outcome(i % 12),
 		})
 	}
-	if len(r.ring) != 50 || len(r.orgs) != 20 || len(r.words) > maxWords || len(r.counts) > 2*r.most+20 {
-		t.Errorf("%d attempts, %d organizations, %d words, %d counts", len(r.ring), len(r.orgs), len(r.words), len(r.counts))
+	if words := len(r.ring.words.numbers); r.ring.length != 50 || len(r.orgs) != 20 || words > 7*50 || len(r.counts) > 2*r.most+20 {
+		t.Errorf("%d attempts, %d organizations, %d words, %d counts", r.ring.length, len(r.orgs), words, len(r.counts))
 	}
 	if _, ok := r.orgs["9999"]; !ok {
 		t.Error("the latest organization is not among them")

@@ -1,0 +1,180 @@
+package broker
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A line is an attempt as the ring keeps it: 64 bytes and no pointer, so that
+// tens of thousands of them cost the garbage collector nothing.
+type line struct {
+	start    int64 // unix nanoseconds
+	duration int64
+	// The numbers of words.
+	operation, organization, caller, host, err, verdict uint32
+
+	id     [16]byte // see idForm
+	status uint16
+	number uint16
+
+	outcome fault.Outcome
+	method  uint8 // in methods
+	idForm  idForm
+}
+
+// methods are those that a call can have.
+var methods = [...]string{"", "GET", "PUT", "POST", "DELETE"}
+
+// An idForm is how a line keeps a request id.
+type idForm uint8
+
+const (
+	idNone idForm = iota
+	// idUUID and idHex are 128 bits, written with dashes and without, in small
+	// letters: the forms that the vendor's have.
+	idUUID
+	idHex
+	// idWord is any other: its first four bytes are the number of a word.
+	idWord
+)
+
+// packID gives the 128 bits of a request id that is written in one of the two forms.
+func packID(id string) (bits [16]byte, form idForm) {
+	var digits [32]byte
+	switch len(id) {
+	case 32:
+		form = idHex
+		copy(digits[:], id)
+	case 36:
+		form = idUUID
+		n := 0
+		for i := range len(id) {
+			if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (id[i] == '-') {
+				return bits, idWord
+			} else if !dash {
+				digits[n] = id[i]
+				n++
+			}
+		}
+	default:
+		return bits, idWord
+	}
+	for _, d := range digits {
+		if !('0' <= d && d <= '9' || 'a' <= d && d <= 'f') {
+			return bits, idWord // a capital would come back as a small letter
+		}
+	}
+	_, _ = hex.Decode(bits[:], digits[:])
+	return bits, form
+}
+
+// unpackID writes an id that packID has taken apart.
+func unpackID(bits [16]byte, form idForm) string {
+	s := hex.EncodeToString(bits[:])
+	if form == idHex {
+		return s
+	}
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
+// A ring keeps the latest attempts. It grows by a chunk at a time, and never moves
+// what it has. Guarded by its Record's lock.
+type ring struct {
+	limit  int
+	chunks [][]line
+	length int
+	next   int // where the next attempt goes once it is full
+	words  words
+}
+
+const ringChunk = 1024
+
+func (r *ring) at(i int) *line { return &r.chunks[i/ringChunk][i%ringChunk] }
+
+// add puts an attempt in the place of the oldest, if there is none left.
+func (r *ring) add(a *Attempt) {
+	l := r.pack(a)
+	if r.length < r.limit {
+		if r.length%ringChunk == 0 {
+			r.chunks = append(r.chunks, make([]line, min(ringChunk, r.limit-r.length)))
+		}
+		*r.at(r.length) = l
+		r.length++
+		return
+	}
+	old := r.at(r.next)
+	r.release(old)
+	*old = l
+	r.next = (r.next + 1) % r.length
+}
+
+// pack makes the line of an attempt. Its texts from there on are those that the
+// ring keeps anyway, not parts of some URL, which would be kept with them.
+func (r *ring) pack(a *Attempt) line {
+	w := &r.words
+	l := line{
+		start: nanos(a.Start), duration: int64(a.Duration),
+		status: uint16(a.Status), number: uint16(min(a.Number, 1<<16-1)), outcome: a.Outcome,
+		operation: w.hold(&a.Operation), organization: w.hold(&a.Organization), caller: w.hold(&a.Caller),
+		host: w.hold(&a.Host), err: w.hold(&a.Error), verdict: w.hold(&a.Verdict),
+	}
+	for i, m := range methods {
+		if a.Method == m {
+			l.method = uint8(i)
+		}
+	}
+	if a.RequestID == "" {
+		return l
+	}
+	if l.id, l.idForm = packID(a.RequestID); l.idForm == idWord {
+		binary.LittleEndian.PutUint32(l.id[:], w.hold(&a.RequestID))
+	}
+	return l
+}
+
+// nanos is t as a line keeps it: the ends of what can be kept for what lies beyond.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// idNumber is the number of an id that is a word.
+func (l *line) idNumber() uint32 { return binary.LittleEndian.Uint32(l.id[:]) }
+
+// unpack makes the attempt of a line.
+func (r *ring) unpack(l *line) Attempt {
+	w := &r.words
+	a := Attempt{
+		Start: time.Unix(0, l.start), Duration: time.Duration(l.duration),
+		Operation: w.text(l.operation), Organization: w.text(l.organization), Caller: w.text(l.caller),
+		Method: methods[l.method], Status: int(l.status), Outcome: l.outcome,
+		Host: w.text(l.host), Error: w.text(l.err), Number: int(l.number), Verdict: w.text(l.verdict),
+	}
+	switch l.idForm {
+	case idNone:
+	case idWord:
+		a.RequestID = w.text(l.idNumber())
+	default:
+		a.RequestID = unpackID(l.id, l.idForm)
+	}
+	return a
+}
+
+// release lets go of a line's words.
+func (r *ring) release(l *line) {
+	for _, n := range [...]uint32{l.operation, l.organization, l.caller, l.host, l.err, l.verdict} {
+		r.words.release(n)
+	}
+	if l.idForm == idWord {
+		r.words.release(l.idNumber())
+	}
+}
