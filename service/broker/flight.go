@@ -153,13 +153,9 @@ func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fa
 // fly makes the read of a flight.
 func (b *Broker) fly(f *flight, key readKey) {
 	defer b.land(f, key)
-	begun := time.Now()
-	f.answer, f.fault = b.perform(&f.journey)
-	if f.fault == nil {
-		if n := len(f.answer.Attempts); n > 0 {
-			begun = f.answer.Attempts[n-1].Start
-		}
-		b.cache.put(time.Now(), begun, key, f.answer)
+	if f.answer, f.fault = b.perform(&f.journey); f.fault == nil {
+		attempts := f.answer.Attempts
+		b.cache.put(time.Now(), attempts[len(attempts)-1].Start, key, f.answer)
 	}
 }
 

@@ -20,7 +20,7 @@ type shard struct {
 }
 
 // find gives the shard of an organization; empty for the configured base.
-func (h *hosts) find(now time.Time, organization string) string {
+func (h *hosts) find(organization string) string {
 	if organization == "" {
 		return ""
 	}
@@ -33,7 +33,7 @@ func (h *hosts) find(now time.Time, organization string) string {
 	if !ok {
 		return ""
 	}
-	if now.Sub(s.at) > h.age {
+	if time.Since(s.at) > h.age {
 		h.m.drop(organization)
 		return ""
 	}

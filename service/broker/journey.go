@@ -103,7 +103,7 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 	j.key = j.call.Key
 	host, path, query := j.call.Host, j.call.Path, j.call.Query
 	if host == "" {
-		host = b.hosts.find(time.Now(), j.organization)
+		host = b.hosts.find(j.organization)
 	}
 	for {
 		if at, err := b.admit(j); err != nil {
@@ -119,10 +119,11 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 			Host: host, Path: path, Query: query, Body: j.call.Body, Key: j.key,
 		}
 		answer := b.attempt(j.ctx, &j.slot, &j.request)
-		v := b.judge(j, answer)
+		now := time.Now()
+		v := b.judge(now, j, answer)
 		switch v.action {
 		case done:
-			return b.finish(j, v), nil
+			return b.finish(now, j, v), nil
 		case giveUp:
 			if host != "" && answer.Outcome != fault.Limited && (answer.Outcome != fault.Refused || answer.Status == http.StatusNotFound) {
 				b.hosts.forget(j.organization) // the shard may be the wrong one by now
@@ -170,8 +171,7 @@ func (b *Broker) address(j *journey) *fault.Error {
 }
 
 // judge notes an attempt everywhere where it counts, and decides what follows.
-func (b *Broker) judge(j *journey, a *dashboard.Answer) verdict {
-	now := time.Now()
+func (b *Broker) judge(now time.Time, j *journey, a *dashboard.Answer) verdict {
 	operation := j.call.Operation.GetId()
 	j.last = a
 	j.history.add(operation, a)
@@ -205,7 +205,7 @@ func (b *Broker) judge(j *journey, a *dashboard.Answer) verdict {
 		v = verdict{action: again, reason: "key rejected, with the other one"}
 	}
 	j.verdict = v
-	b.feedback(j, a, v)
+	b.feedback(now, j, a, v)
 	b.note(j, a, v)
 	return v
 }
@@ -225,8 +225,7 @@ func (b *Broker) rekey(j *journey, a *dashboard.Answer) bool {
 }
 
 // feedback tells the budgets what the attempt taught.
-func (b *Broker) feedback(j *journey, a *dashboard.Answer, v verdict) {
-	now := time.Now()
+func (b *Broker) feedback(now time.Time, j *journey, a *dashboard.Answer, v verdict) {
 	main, own := j.slot.lane, j.slot.operation
 	for _, l := range [...]*lane{main, own} {
 		if l != nil {
@@ -264,9 +263,8 @@ func (b *Broker) feedback(j *journey, a *dashboard.Answer, v verdict) {
 }
 
 // finish makes the answer of a call that is done, and learns from it.
-func (b *Broker) finish(j *journey, v verdict) *Answer {
+func (b *Broker) finish(now time.Time, j *journey, v verdict) *Answer {
 	a := j.last
-	now := time.Now()
 	b.learn(now, j, a)
 	if j.history.hops > 0 && a.Host != "" {
 		b.hosts.learn(now, j.organization, a.Host)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 // teaching are the operations whose answers name owners, and the only ones that
@@ -30,41 +31,43 @@ var unsettling = map[string]bool{
 
 // A reading is what a teaching operation's answer has said so far.
 type reading struct {
+	owners              *owners
+	now                 time.Time
 	ids                 bool // an object's own id may be a network's
 	organization, named string
 	facts               []fact
 }
 
-// factsOf reads what a teaching operation's answer says about owners.
-// Organization is the one that the call was made for; empty when not known.
-func factsOf(operation string, body []byte, organization string) []fact {
+// news reads what a teaching operation's answer says about owners, as far as it is
+// not known: most pages say what the last one like them has said. Organization is
+// the one that the call was made for; empty when not known.
+func (o *owners) news(now time.Time, operation string, body []byte, organization string) []fact {
 	ids, ok := teaching[operation]
 	if !ok {
 		return nil
 	}
-	r := reading{ids: ids, organization: organization, named: strings.Clone(organization)} // rows mostly name one, and share its text
+	organization = strings.Clone(organization)                                                   // not a part of some URL
+	r := reading{owners: o, now: now, ids: ids, organization: organization, named: organization} // rows mostly name one, and share its text
 	r.walk(body)
 	return r.facts
 }
 
 // object takes what one object says.
 func (r *reading) object(o *object) {
-	f := fact{serial: string(o.serial), network: string(o.network)}
+	network, organization := o.network, r.organization
+	if r.ids && len(o.serial) == 0 && o.networkLike {
+		network = o.id
+	}
 	if len(o.organization) > 0 {
 		if string(o.organization) != r.named {
 			r.named = string(o.organization)
 		}
-		f.organization = r.named
+		organization = r.named
 	}
-	if r.ids && f.serial == "" && o.networkLike {
-		f.network = string(o.id)
+	if len(o.serial) == 0 && (len(network) == 0 || organization == "") || r.owners.know(r.now, o.serial, network, organization) {
+		return
 	}
-	if f.organization == "" {
-		f.organization = r.organization
-	}
-	if f.serial != "" || f.network != "" && f.organization != "" {
-		r.facts = append(r.facts, f)
-	}
+	r.facts = append(r.facts, fact{serial: string(o.serial), network: string(network), organization: organization})
 }
 
 // An object is what the walk keeps of a JSON object: the values of a few of its

@@ -148,7 +148,7 @@ func (b *Broker) learn(now time.Time, j *journey, a *dashboard.Answer) {
 			}
 		}
 	}
-	for _, due := range b.owners.learn(now, factsOf(operation, a.Body, j.organization)) {
+	for _, due := range b.owners.learn(now, b.owners.news(now, operation, a.Body, j.organization)) {
 		b.lanes.organization(due.organization).owe(due.attempts)
 	}
 	switch operation {

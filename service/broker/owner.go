@@ -119,6 +119,25 @@ func (o *owners) owe(network string, attempts int) {
 	}
 }
 
+// know tells whether learning a fact would change nothing. It keeps no part of its
+// arguments. A fact that was learned a while ago is learned again, so that its age
+// is right to within half of the time for which a miss is kept.
+func (o *owners) know(now time.Time, serial, network []byte, organization string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.waits) > 0 || len(o.unpaid) > 0 {
+		return false
+	}
+	same := func(e ownership, organization, network string) bool {
+		return e.organization == organization && e.network == network && now.Sub(e.at) <= o.missAge/2
+	}
+	if len(network) > 0 {
+		return (organization == "" || same(o.networks.young[string(network)], organization, "")) &&
+			(len(serial) == 0 || same(o.devices.young[string(serial)], "", string(network)))
+	}
+	return organization != "" && same(o.devices.young[string(serial)], organization, "")
+}
+
 // learn takes facts over, and gives what is now known to be owed.
 func (o *owners) learn(now time.Time, facts []fact) (due []bill) {
 	if len(facts) == 0 {

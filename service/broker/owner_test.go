@@ -338,7 +338,7 @@ func TestMovesAndGonesAreNoticed(t *testing.T) {
 	})
 }
 
-func TestFactsOf(t *testing.T) {
+func TestNews(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		operation, body, organization string
@@ -358,21 +358,21 @@ func TestFactsOf(t *testing.T) {
 		{"getNetwork", `}}}`, "", nil},
 		{"getNetwork", ``, "", nil},
 	} {
-		if got := factsOf(c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
+		if got := newOwners(10, time.Hour, time.Minute).news(judged, c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s %s: %+v, want %+v", c.operation, c.body, got, c.want)
 		}
 	}
 }
 
-func FuzzFactsOf(f *testing.F) {
+func FuzzNews(f *testing.F) {
 	f.Add([]byte(`{"id":"N_1","organizationId":"7"}`))
 	f.Add([]byte(`[{"serial":"Q1","network":{"id":"N_1"}},{"a":[[{}]]}]`))
 	f.Add([]byte(`{"\\":"\"`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if n := len(factsOf("getOrganizationNetworks", body, "1")); n > len(body) {
+		if n := len(newOwners(10, time.Hour, time.Minute).news(judged, "getOrganizationNetworks", body, "1")); n > len(body) {
 			t.Errorf("%d facts in %d bytes", n, len(body))
 		}
-		factsOf("getDevice", body, "")
+		newOwners(10, time.Hour, time.Minute).news(judged, "getDevice", body, "")
 	})
 }
 
@@ -398,4 +398,41 @@ func TestGenerations(t *testing.T) {
 	if _, ok := g.get(0); ok {
 		t.Error("dropped and still there")
 	}
+}
+
+// TestWhatIsKnownIsNoNews: an answer that says what another has just said is read,
+// and nothing is kept of it. What says otherwise, or was said a while ago, is news.
+func TestWhatIsKnownIsNoNews(t *testing.T) {
+	t.Parallel()
+	o := newOwners(10, time.Hour, 30*time.Second)
+	page := `[{"serial":"Q1","networkId":"N_1"},{"serial":"Q2"}]`
+	news := func(after time.Duration, body, organization string) int {
+		return len(o.news(judged.Add(after), "getOrganizationDevices", []byte(body), organization))
+	}
+	learn := func(after time.Duration) {
+		o.learn(judged.Add(after), o.news(judged.Add(after), "getOrganizationDevices", []byte(page), "7"))
+	}
+	check := func(what string, got, want int) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %d facts, want %d", what, got, want)
+		}
+	}
+	check("first", news(0, page, "7"), 2)
+	learn(0)
+	check("again", news(15*time.Second, page, "7"), 0)
+	check("of another organization", news(0, page, "8"), 2)
+	check("moved", news(0, `[{"serial":"Q1","networkId":"N_2"},{"serial":"Q2","networkId":"N_1"}]`, "7"), 2)
+	check("taken out", news(0, `[{"serial":"Q1"}]`, "7"), 1)
+	check("a while ago", news(16*time.Second, page, "7"), 2)
+	learn(16 * time.Second)
+	_, done := o.wait(judged, "Q9")
+	check("somebody waits", news(16*time.Second, page, "7"), 2)
+	done()
+	check("nobody waits", news(16*time.Second, page, "7"), 0)
+	o.owe("N_9", 1)
+	check("a debt", news(16*time.Second, page, "7"), 2)
+	o.forget(judged, "N_1", true)
+	o.learn(judged.Add(16*time.Second), []fact{{network: "N_9", organization: "7"}})
+	check("forgotten", news(16*time.Second, page, "7"), 1)
 }

@@ -105,11 +105,11 @@ func (r *Record) Add(a Attempt) {
 	if r.since.IsZero() {
 		r.since = a.Start
 	}
-	r.ring.add(&a)
+	l := r.ring.add(&a)
 	if a.Organization != "" {
 		r.organization(a.Organization).add(&a)
 	}
-	r.count(&a)
+	r.count(l)
 	r.all.add(&a)
 }
 
@@ -223,8 +223,9 @@ type AttemptCount struct {
 	Count        int64
 }
 
+// A countKey names a counter by the numbers of words, which it holds for ever.
 type countKey struct {
-	organization, operation string
+	organization, operation uint32
 	outcome                 fault.Outcome
 }
 
@@ -234,15 +235,21 @@ type countKey struct {
 const maxCounts = 96_000
 
 // count counts one attempt.
-func (r *Record) count(a *Attempt) {
-	k := countKey{a.Organization, a.Operation, a.Outcome}
-	if _, known := r.counts[k]; !known && len(r.counts) >= r.most {
-		k.organization = ""
-		if _, known = r.counts[k]; !known && len(r.counts) >= 2*r.most {
-			k.operation = ""
+func (r *Record) count(l *line) {
+	k := countKey{l.organization, l.operation, l.outcome}
+	n, known := r.counts[k]
+	if !known && len(r.counts) >= r.most {
+		k.organization = 0
+		if n, known = r.counts[k]; !known && len(r.counts) >= 2*r.most {
+			k.operation = 0
+			n, known = r.counts[k]
 		}
 	}
-	r.counts[k]++
+	if !known {
+		r.ring.words.keep(k.organization)
+		r.ring.words.keep(k.operation)
+	}
+	r.counts[k] = n + 1
 }
 
 // Counts gives all counters, by organization, operation and outcome.
@@ -250,7 +257,8 @@ func (r *Record) Counts() []AttemptCount {
 	r.mu.Lock()
 	all := make([]AttemptCount, 0, len(r.counts))
 	for k, n := range r.counts {
-		all = append(all, AttemptCount{k.organization, k.operation, k.outcome, n})
+		w := &r.ring.words
+		all = append(all, AttemptCount{w.text(k.organization), w.text(k.operation), k.outcome, n})
 	}
 	r.mu.Unlock()
 	slices.SortFunc(all, func(a, b AttemptCount) int {

@@ -84,7 +84,7 @@ func TestRecordBounds(t *testing.T) {
 			Host: fmt.Sprint("h", i), Verdict: fmt.Sprint("v", i), Error: strings.Repeat("x", 10_000), Outcome: fault.Outcome(i % 12),
 		})
 	}
-	if words := len(r.ring.words.numbers); r.ring.length != 50 || len(r.orgs) != 20 || words > 7*50 || len(r.counts) > 2*r.most+20 {
+	if words := len(r.ring.words.numbers); r.ring.length != 50 || len(r.orgs) != 20 || words > 7*50+2*len(r.counts) || len(r.counts) > 2*r.most+20 {
 		t.Errorf("%d attempts, %d organizations, %d words, %d counts", r.ring.length, len(r.orgs), words, len(r.counts))
 	}
 	if _, ok := r.orgs["9999"]; !ok {
