@@ -53,7 +53,8 @@ type Config struct {
 	// shed from its head, when its oldest call has been above it for Interval:
 	// 1 s and 1 s.
 	Target, Interval time.Duration
-	// Lanes is how many lanes are kept before idle ones are dropped: 65536.
+	// Lanes is how many lanes are kept before idle ones are dropped, a little more
+	// or less: 65536. Lanes of ids that do not exist go sooner.
 	Lanes int
 
 	// Owners is how many networks and devices are remembered at the least; up to

@@ -16,8 +16,9 @@ type house struct {
 	draining atomic.Bool
 	drained  chan struct{} // closed with draining
 	// changes counts what happened to any lane, so that a watcher can ask for
-	// the lanes that changed since.
-	changes atomic.Uint64
+	// the lanes that changed since. It is written with changing held.
+	changing sync.Mutex
+	changes  atomic.Uint64
 
 	mu      sync.Mutex
 	closed  bool
@@ -83,6 +84,16 @@ func (h *house) run(f func()) {
 			return
 		}
 	}
+}
+
+// change counts a change and stamps it on what has changed. Both are done before
+// either is seen: a watcher who knows the count finds the stamp.
+func (h *house) change(stamp *atomic.Uint64) {
+	h.changing.Lock()
+	defer h.changing.Unlock()
+	n := h.changes.Load() + 1
+	stamp.Store(n)
+	h.changes.Store(n)
 }
 
 // drain lets nothing new in.

@@ -233,6 +233,13 @@ func (b *Broker) feedback(now time.Time, j *journey, a *dashboard.Answer, v verd
 			l.touch()
 		}
 	}
+	if a.Outcome == fault.OK {
+		for _, l := range [...]*lane{main, own, j.slot.share} {
+			if l != nil {
+				l.proved.Store(true)
+			}
+		}
+	}
 	if main.address != nil {
 		main.address.attempts.Add(1)
 		main.address.touch()

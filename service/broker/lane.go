@@ -55,10 +55,13 @@ type lane struct {
 	attempts, limited atomic.Int64
 	used              atomic.Int64  // unix nanoseconds of the last call
 	stamp             atomic.Uint64 // house.changes when the lane last changed
+	// proved tells that an attempt has been answered well: the budget is
+	// somebody's, not that of an id that does not exist.
+	proved atomic.Bool
 }
 
 // touch marks the lane as changed, for those who watch budgets.
-func (l *lane) touch() { l.stamp.Store(l.house.changes.Add(1)) }
+func (l *lane) touch() { l.house.change(&l.stamp) }
 
 // notice wakes drive, if it runs. It never blocks.
 func (l *lane) notice() {
@@ -91,14 +94,10 @@ func (l *lane) take(now time.Time) bool {
 	return false
 }
 
-// enter waits in the lane for one slot. It returns nil when w has it; a *refusal
-// when the lane would not or no longer have it; the context's error when the
-// caller left first, in which case a slot that came at that moment is passed on.
-func (l *lane) enter(ctx context.Context, w *waiter) error {
-	w.ready = make(chan struct{})
-	if r := l.join(w); r != nil {
-		return r
-	}
+// await waits in the lane, which w has joined, for one slot. It returns nil when w
+// has it; a *refusal when the lane would no longer have it; the context's error when
+// the caller left first, in which case a slot that came at that moment is passed on.
+func (l *lane) await(ctx context.Context, w *waiter) error {
 	var late <-chan time.Time
 	if !w.latest.IsZero() {
 		t := time.NewTimer(time.Until(w.latest))

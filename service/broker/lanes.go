@@ -13,6 +13,15 @@ import (
 // its counts.
 const idleLane = 15 * time.Minute
 
+// doubtfulLane is the same for a lane through which nothing has come that the
+// Dashboard answered well, as those of ids that do not exist: longer than a call
+// takes. They are looked for when there are fewLanes already, while others stay
+// until there are Config.Lanes.
+const (
+	doubtfulLane = 5 * time.Minute
+	fewLanes     = 1024
+)
+
 // A laneKey names a lane without building a string for each call.
 type laneKey struct {
 	kind laneKind
@@ -28,11 +37,11 @@ type lanes struct {
 
 	mu      sync.RWMutex
 	m       map[laneKey]*lane
-	sweepAt int // number of lanes at which idle ones are looked for
+	sweepAt int // number of lanes at which those to drop are looked for
 }
 
 func newLanes(h *house) *lanes {
-	ls := &lanes{house: h, m: make(map[laneKey]*lane), sweepAt: h.config.Lanes}
+	ls := &lanes{house: h, m: make(map[laneKey]*lane), sweepAt: min(h.config.Lanes, fewLanes)}
 	sched := h.config.Address
 	if sched == nil {
 		sched = ratelimit.NewLocal(ratelimit.LocalConfig{})
@@ -76,8 +85,11 @@ func (ls *lanes) find(k laneKey, fresh func() *lane) *lane {
 // sweep drops idle lanes, with the lock held. A lane that somebody has found and
 // not yet entered is not idle: it was used a moment ago.
 func (ls *lanes) sweep(now time.Time) {
+	most := ls.house.config.Lanes
+	full := len(ls.m) >= most
 	for k, l := range ls.m {
-		if now.UnixNano()-l.used.Load() < int64(idleLane) {
+		unused, proved := time.Duration(now.UnixNano()-l.used.Load()), l.proved.Load()
+		if proved && (!full || unused < idleLane) || unused < doubtfulLane {
 			continue
 		}
 		l.mu.Lock()
@@ -88,7 +100,7 @@ func (ls *lanes) sweep(now time.Time) {
 		}
 	}
 	// Where all are in use, the next look is worth its time only after a while.
-	ls.sweepAt = max(ls.house.config.Lanes, len(ls.m)+len(ls.m)/8)
+	ls.sweepAt = max(min(most, fewLanes), len(ls.m)+len(ls.m)/8)
 }
 
 // organization is the lane of an organization's budget.

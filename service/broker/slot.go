@@ -119,7 +119,14 @@ func (b *Broker) fill(s *slot) {
 func (j *journey) enter(l *lane, back bool) error {
 	w := &j.waiter
 	w.class, w.since, w.back = j.class(), time.Time{}, back
-	return l.enter(j.ctx, w)
+	w.ready = make(chan struct{})
+	if r := l.join(w); r != nil {
+		return r
+	}
+	if j.raised.Load() > 0 {
+		l.raise(w, j.class()) // who raised it a moment ago did not find it here
+	}
+	return l.await(j.ctx, w)
 }
 
 // refusedIn turns what admit returned into the call's fault.
