@@ -36,9 +36,9 @@ type flight struct {
 	fault  *fault.Error
 }
 
-// ample is the time that a leader has to have left for a flight of its own: above
+// unhurried is the time that a leader has to have left for a flight of its own: above
 // what nearly all attempts take, with the wait that a lane allows before it sheds.
-const ample = 4 * time.Second
+const unhurried = 4 * time.Second
 
 // share makes a read, together with those who want the same at the same time.
 func (b *Broker) share(ctx context.Context, c *Call) (*Answer, *fault.Error) {
@@ -112,7 +112,7 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 		f.journey.raise(c.Priority)
 		return f, true
 	}
-	f = &flight{members: 1, apart: mayLeave || time.Until(deadline) < ample}
+	f = &flight{members: 1, apart: mayLeave || time.Until(deadline) < unhurried}
 	f.life.begin(b.house.ctx, deadline, f.apart)
 	f.journey.ctx, f.journey.call = &f.life, c
 	if started := f.apart && b.sendOff(f, key) || !f.apart && b.house.begin(); !started {
