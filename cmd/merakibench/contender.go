@@ -15,6 +15,7 @@ import (
 type contender struct {
 	name  string
 	child *child // nil: nobody stands between
+	admin string // where the broker has its profiles; empty for others
 	way   raw.Way
 	rpc   bool // takes messages, not HTTP
 	said  string
@@ -43,7 +44,7 @@ func (r *run) broker(ctx context.Context, m *mirror, budget string) (*contender,
 		return nil, nil, err
 	}
 	r.closing(way.Close)
-	return &contender{name: "broker", child: replicas[0].child, way: way, rpc: true}, replicas[0], nil
+	return &contender{name: "broker", child: replicas[0].child, admin: replicas[0].admin, way: way, rpc: true}, replicas[0], nil
 }
 
 // transcoder starts Envoy in front of a mirror.

@@ -6,6 +6,8 @@
 //	go run ./cmd/merakibench -scenario all -quick          shortened: to see that they run, not for the figures
 //	go run ./cmd/merakibench -scenario fairness -json      a line of JSON for each figure on standard output
 //	go run ./cmd/merakibench -scenario all -docs docs      rewrite the tables and plots of docs/benchmarks.md
+//	go run ./cmd/merakibench -scenario small-calls -profile cmd/merakid/default.pgo
+//	                                                       what the compiler is to look at: make profile
 //
 // It is run from within the module, and builds the daemon there first (-merakid
 // names one that is built already). What it measures is the real thing: merakid
@@ -78,6 +80,7 @@ type settings struct {
 	scenario          string
 	docs              string
 	merakid           string
+	profile           string
 	args              []string // as given, for the record
 }
 
@@ -91,6 +94,7 @@ func read(args []string, out io.Writer) (*settings, error) {
 	f.BoolVar(&s.quick, "quick", false, "shorten everything; the figures then say little")
 	f.StringVar(&s.docs, "docs", "", "rewrite benchmarks.md and the plots in this `directory`")
 	f.StringVar(&s.merakid, "merakid", "", "the daemon's `program`; built from the module when empty")
+	f.StringVar(&s.profile, "profile", "", "write a profile of the daemon under small-calls to this `file`")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(out, "merakibench measures what the broker promises. Flags:")

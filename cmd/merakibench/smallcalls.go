@@ -26,6 +26,11 @@ func smallCalls(ctx context.Context, r *run) error {
 	if err := m.warm(ctx, calls); err != nil {
 		return err
 	}
+	if file := r.bench.settings.profile; file != "" {
+		if err := r.profile(ctx, all[0], calls, file); err != nil {
+			return err
+		}
+	}
 	rounds, length := r.number(5, 2), r.length(3*time.Second, time.Second)
 	// perSecond of processor time, and seen: as they came, all on one machine.
 	perSecond, seen := make(map[string]figure.Sample), make(map[string]figure.Sample)

@@ -36,7 +36,8 @@ type GRPC struct {
 func DialGRPC(address, method string, n int, pairs ...string) (*GRPC, error) {
 	g := new(GRPC)
 	for range n {
-		c, err := dialGRPC(address, headers(address, method, pairs))
+		first, later := headers(address, method, pairs)
+		c, err := dialGRPC(address, first, later)
 		if err != nil {
 			g.Close()
 			return nil, err
@@ -46,21 +47,22 @@ func DialGRPC(address, method string, n int, pairs ...string) (*GRPC, error) {
 	return g, nil
 }
 
-// headers is the header block that every call has. It uses no dynamic table, so
-// that it is the same each time.
-func headers(address, method string, pairs []string) []byte {
+// headers are the header blocks of a connection's first call, and of every later
+// one: as all gRPC libraries do, the first puts each field into the table that both
+// ends keep, and the others name its places there.
+func headers(address, method string, pairs []string) (first, later []byte) {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
-	e.SetMaxDynamicTableSize(0)
 	all := append([]string{":method", "POST", ":scheme", "http", ":path", method, ":authority", address,
 		"content-type", "application/grpc", "te", "trailers"}, pairs...)
-	for range 2 { // the first begins with the table's size
+	block := func() []byte {
 		b.Reset()
 		for i := 0; i+1 < len(all); i += 2 {
 			_ = e.WriteField(hpack.HeaderField{Name: all[i], Value: all[i+1]}) // a Buffer takes everything
 		}
+		return bytes.Clone(b.Bytes())
 	}
-	return b.Bytes()
+	return block(), block()
 }
 
 // Send makes a call; body is the request message.
@@ -92,24 +94,25 @@ const (
 )
 
 type grpcConn struct {
-	net    net.Conn
-	header []byte
-	over   chan struct{}
+	net  net.Conn
+	over chan struct{}
 
 	mu      sync.Mutex
+	header  []byte // of the next call
+	later   []byte // of those after it
 	out     []byte
-	later   bool // the reader flushes when it has seen all that has come
+	waits   bool // the reader flushes when it has seen all that has come
 	stream  uint32
 	waiting map[uint32]func(error)
 	broken  error
 }
 
-func dialGRPC(address string, header []byte) (*grpcConn, error) {
+func dialGRPC(address string, first, later []byte) (*grpcConn, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	c := &grpcConn{net: conn, header: header, over: make(chan struct{}), stream: 1, waiting: make(map[uint32]func(error))}
+	c := &grpcConn{net: conn, header: first, later: later, over: make(chan struct{}), stream: 1, waiting: make(map[uint32]func(error))}
 	c.out = append(c.out, preface...)
 	c.out = frame(c.out, 12, frameSettings, 0, 0)
 	c.out = binary.BigEndian.AppendUint16(c.out, 4) // INITIAL_WINDOW_SIZE
@@ -155,11 +158,12 @@ func (c *grpcConn) send(body []byte, done func(error)) {
 	c.waiting[id] = done
 	c.out = frame(c.out, len(c.header), frameHeaders, flagEndHeaders, id)
 	c.out = append(c.out, c.header...)
+	c.header = c.later
 	c.out = frame(c.out, 5+len(body), frameData, flagEndStream, id)
 	c.out = append(c.out, 0) // not compressed
 	c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(body)))
 	c.out = append(c.out, body...)
-	if !c.later {
+	if !c.waits {
 		_ = c.flush() // the reader finds out
 	}
 	c.mu.Unlock()
@@ -252,7 +256,7 @@ func (c *grpcConn) frames() error {
 // there to be read without waiting. resume collects again.
 func (c *grpcConn) pause() {
 	c.mu.Lock()
-	c.later = false
+	c.waits = false
 	if len(c.out) > 0 {
 		_ = c.flush() // the next read finds out
 	}
@@ -261,7 +265,7 @@ func (c *grpcConn) pause() {
 
 func (c *grpcConn) resume() {
 	c.mu.Lock()
-	c.later = true
+	c.waits = true
 	c.mu.Unlock()
 }
 
