@@ -37,14 +37,14 @@ $(BUF): Makefile
 
 check: $(BUF) generated breaking
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet -tags openapi,mesh $(OURS)
-	go vet -tags xds ./cmd/merakid
+	go vet -pgo=off -tags openapi,mesh $(OURS)
+	go vet -pgo=off -tags xds ./cmd/merakid
 	go tool staticcheck -tags openapi,mesh $(OURS)
 	$(BUF) lint
 
 unit:
 	go test -race -pgo=off $(OURS) # the race detector and the profile together compile everything once more
-	go test -tags xds -run Wrong ./cmd/merakid
+	go test -pgo=off -tags xds -run Wrong ./cmd/merakid
 
 # Where the daemon's time goes, for the compiler, which takes default.pgo from there
 # by itself: 4 to 5 % of a call. To be made anew when the way of a call has changed.

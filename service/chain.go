@@ -38,6 +38,7 @@ func (s *Server) chain() []stage {
 		s.observe,  // first, so that it sees every call and the code that leaves
 		s.report,   // turns every fault of the stages below into a status
 		s.recover,  // above everything that could panic
+		s.deadline, // before anything that waits
 		s.identify, // who calls; the handler asks what they may
 	}
 }
@@ -109,6 +110,25 @@ func (s *Server) report(next step) step {
 			s.log.DebugContext(ctx, "trailers not set", "rpc", p.rpc, "error", err)
 		}
 		return &reported{Status: st, fault: f}
+	}
+}
+
+// answerTime is kept back of every deadline, so that the broker itself says
+// what happened instead of the client's timer. Boulder keeps as much.
+const answerTime = 20 * time.Millisecond
+
+// deadline keeps answerTime back, where there is enough to keep. The transport's own
+// context keeps the client's deadline: what that ends, gRPC answers by itself and
+// without a reason.
+func (s *Server) deadline(next step) step {
+	return func(ctx context.Context, p *passage) error {
+		at, ok := ctx.Deadline()
+		if !ok || time.Until(at) < 5*answerTime {
+			return next(ctx, p)
+		}
+		ctx, cancel := context.WithDeadline(ctx, at.Add(-answerTime))
+		defer cancel()
+		return next(ctx, p)
 	}
 }
 

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -49,19 +48,10 @@ func (c *silentCall) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// answerTime is kept back of every deadline, so that the broker itself says
-// what happened instead of the client's timer. Boulder keeps as much.
-const answerTime = 20 * time.Millisecond
-
-// begin gives a call a context that can be ended from here, and that keeps
-// answerTime back of its deadline, where there is enough to keep.
+// begin gives a call a context that can be ended from here.
 func (s *silence) begin(ctx context.Context, header metadata.MD) context.Context {
 	c := &silentCall{header: header}
-	if at, ok := ctx.Deadline(); ok && time.Until(at) >= 5*answerTime {
-		c.Context, c.cancel = context.WithDeadline(ctx, at.Add(-answerTime))
-	} else {
-		c.Context, c.cancel = context.WithCancel(ctx)
-	}
+	c.Context, c.cancel = context.WithCancel(ctx)
 	return c
 }
 

@@ -72,19 +72,20 @@ func TestAnswerTimeIsKeptBack(t *testing.T) {
 		} {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), given)
-			ctx = new(silence).begin(ctx, nil)
-			<-ctx.Done()
-			if took := time.Since(start); took != want || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				t.Errorf("a deadline in %v ended the call after %v: %v", given, took, ctx.Err())
+			err := new(Server).deadline(func(ctx context.Context, _ *passage) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})(ctx, nil)
+			if took := time.Since(start); took != want || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a deadline in %v ended the call after %v: %v", given, took, err)
 			}
 			cancel()
 		}
-		ctx, leave := context.WithCancel(t.Context())
-		ctx = new(silence).begin(ctx, nil)
-		if at, ok := ctx.Deadline(); ok {
-			t.Errorf("a call without a deadline has one: %v", at)
-		}
-		leave()
-		<-ctx.Done()
+		_ = new(Server).deadline(func(ctx context.Context, _ *passage) error {
+			if at, ok := ctx.Deadline(); ok {
+				t.Errorf("a call without a deadline has one: %v", at)
+			}
+			return nil
+		})(t.Context(), nil)
 	})
 }

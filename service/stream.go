@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -65,10 +66,12 @@ type paging struct {
 // HTTP/2 gives a server no means to be told: 64 KiB where the window is fixed, up to
 // 16 MiB with grpc-go, whose window grows with the connection.
 //
-// To a client that has its messages compressed gRPC sends a copy, whose end it does
-// not tell. There it is SendMsg that waits, as soon as 64 KiB of the copy have not gone
-// out: such a stream holds two pages.
+// Pages are sent as they are also to a client that compresses: gRPC would send a copy,
+// whose end it does not tell.
 func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker.Call) error {
+	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
+		return err
+	}
 	for {
 		next, passed, err := p.page(ctx, stream, call)
 		if err != nil {
@@ -131,7 +134,7 @@ func (p *paging) afterPages(err error) error {
 func (p *paging) unread(err error) error {
 	f := foreign(err)
 	f.Operation, f.NoRetry = p.operation.GetId(), true
-	f.Detail += fmt.Sprintf(" while page %d was on its way to the client", p.sent)
+	f.Detail += fmt.Sprintf(" after page %d had been sent", p.sent)
 	return f
 }
 

@@ -63,7 +63,7 @@ func footprint(ctx context.Context, r *run) error {
 	}
 	r.figure("broker, processors", cpu["broker"].Percentile(50), figure.Count, figure.AtMost(sidecarCPU))
 	r.figure("broker, resident memory", memory["broker"]/1e6, figure.Megabytes, figure.AtMost(sidecarMemory/1e6))
-	r.figure("broker to Envoy, processors", 1/ratio(cpu["Envoy"], cpu["broker"]), figure.Ratio, figure.Aim{})
+	r.figure("broker to Envoy, processors", ratio(cpu["broker"], cpu["Envoy"]), figure.Ratio, figure.AtMost(1))
 	for _, c := range all[1:] {
 		r.figure(c.name+", processors", cpu[c.name].Percentile(50), figure.Count, figure.Aim{})
 		r.figure(c.name+", resident memory", memory[c.name]/1e6, figure.Megabytes, figure.Aim{})

@@ -106,6 +106,9 @@ func read(args []string, out io.Writer) (*settings, error) {
 	if f.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: there are only flags (-help lists them)", f.Arg(0))
 	}
+	if s.profile != "" && (s.quick || !strings.Contains(s.scenario, "small-calls") && s.scenario != "all") {
+		return nil, errors.New("-profile wants -scenario small-calls, and not -quick")
+	}
 	if !s.list && s.scenario == "" {
 		return nil, errors.New("say what to run: -scenario NAME, or -scenario all (-list names them)")
 	}

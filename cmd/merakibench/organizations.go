@@ -37,7 +37,7 @@ func organizations(ctx context.Context, r *run) error {
 	length := r.length(5*time.Second, 3*time.Second)
 	var x, cpu, memory, p99, p50 []float64
 	carried := 0
-	for _, n := range []int{50, 100, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1500} {
+	for _, n := range []int{50, 100, 200, 300, 400, 500, 600, 700, 800, 1000, 1250, 1500, 1750, 2000, 2500} {
 		t, u, err := r.organizationsAt(ctx, b, calls, n, float64(n*budgetRate), length)
 		if err == nil && late(t) {
 			// Once more: others may have been at work on the machine.

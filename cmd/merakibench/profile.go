@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,17 +14,15 @@ import (
 // small calls as it can take, as the Go compiler reads it: see the Makefile. It is
 // no scenario's figure, and the daemon is slower meanwhile.
 func (r *run) profile(ctx context.Context, c *contender, calls []prepared, file string) error {
-	length := r.length(30*time.Second, 2*time.Second)
+	const length = 30 * time.Second
 	r.progress.says("profiling the daemon for %v", length)
 	got := make(chan error, 1)
 	go func() {
 		got <- fetch(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", c.admin, int(length.Seconds())), file)
 	}()
 	t := new(tally)
-	if err := c.saturate(ctx, t, calls, underWay, length); err != nil {
-		return err
-	}
-	if err := <-got; err != nil {
+	err := c.saturate(ctx, t, calls, underWay, length)
+	if err := errors.Join(err, <-got); err != nil {
 		return fmt.Errorf("the profile: %w", err)
 	}
 	return t.broken()

@@ -141,6 +141,7 @@ func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fa
 			f.life.end(context.DeadlineExceeded)
 		} else {
 			b.flights.leave(f)
+			f.life.outlive()
 		}
 	})()
 	b.fly(f, key)
@@ -179,8 +180,12 @@ func (f *flight) early(ctx context.Context) bool {
 			return false
 		}
 	}
+	until := f.life.deadline()
+	if f.fault.Kind == fault.BudgetExhausted && f.journey.reckoned.Before(until) {
+		until = f.journey.reckoned // the lane went by this, whoever has joined since
+	}
 	deadline, ok := ctx.Deadline()
-	return ctx.Err() == nil && (!ok || deadline.After(f.life.deadline()))
+	return ctx.Err() == nil && (!ok || deadline.After(until))
 }
 
 // leave takes one member off; the last one ends the flight.

@@ -65,8 +65,14 @@ func TestLeadersOutOfTimeOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// TestLeaderOutOfTimeInTheQueue: nothing has been sent, and the follower goes on.
+// TestLeaderOutOfTimeInTheQueue: nothing has been sent, and the follower goes
+// on, also where the flight is made apart and lasts as long as the follower.
 func TestLeaderOutOfTimeInTheQueue(t *testing.T) {
+	t.Run("leading", func(t *testing.T) { leaderOutOfTimeInTheQueue(t, 5*time.Second) })
+	t.Run("apart", func(t *testing.T) { leaderOutOfTimeInTheQueue(t, 2*time.Second) })
+}
+
+func leaderOutOfTimeInTheQueue(t *testing.T, patience time.Duration) {
 	first := true
 	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
 		if first {
@@ -87,8 +93,8 @@ func TestLeaderOutOfTimeInTheQueue(t *testing.T) {
 		synctest.Wait()
 		begun := time.Now()
 		wg.Go(func() {
-			f := do(t, b, 5*time.Second, c)[0]
-			if f == nil || f.Kind != fault.BudgetExhausted || time.Since(begun) > 5*time.Second {
+			f := do(t, b, patience, c)[0]
+			if f == nil || f.Kind != fault.BudgetExhausted || time.Since(begun) > patience {
 				t.Errorf("the leader: %v after %v", f, time.Since(begun))
 			}
 		})
@@ -256,4 +262,28 @@ func TestDrainAndCloseInFlight(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeaderLeavesAHangingRead: the flight that it has left to others still ends.
+func TestLeaderLeavesAHangingRead(t *testing.T) {
+	d := &fakeDashboard{delay: time.Hour}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		var wg sync.WaitGroup
+		begun := time.Now()
+		wg.Go(func() { _, _ = b.Do(ctx, read("1", 0)) })
+		synctest.Wait()
+		wg.Go(func() {
+			if f := do(t, b, 5*time.Minute, read("1", 0))[0]; f == nil || time.Since(begun) > 6*time.Minute {
+				t.Errorf("the follower: %v after %v", f, time.Since(begun))
+			}
+		})
+		synctest.Wait()
+		cancel()
+		_ = pause(t.Context(), 11*time.Second)
+		if n := d.count(); n != 2 {
+			t.Errorf("%d requests, 11 s after one with 10 s that hangs", n)
+		}
+		wg.Wait()
+	})
 }

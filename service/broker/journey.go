@@ -33,6 +33,9 @@ type journey struct {
 	// probe: it was let through although the operation usually takes longer than
 	// the call has.
 	probe bool
+	// reckoned is the deadline for which it was admitted or refused last; a flight's
+	// own may move while it waits.
+	reckoned time.Time
 
 	// key is the call's, or the one in its place after the Dashboard rejected it.
 	key     dashboard.Key
@@ -193,9 +196,13 @@ func (b *Broker) judge(now time.Time, j *journey, a *dashboard.Answer) verdict {
 		b.retries.succeed()
 	}
 	deadline, _ := j.ctx.Deadline()
+	usual := b.services.usual(operation, now)
+	if j.probe {
+		usual = 0 // it goes to find out
+	}
 	v := judge(judgement{
 		call: j.call, answer: a, history: j.history, hops: b.config.Redirects,
-		now: now, deadline: deadline, usual: b.services.usual(operation, now),
+		now: now, deadline: deadline, usual: usual,
 		permit: b.retries.allows(now), random: rand.Float64(),
 	})
 	if v.charged && !b.retries.spend(now) {

@@ -8,15 +8,15 @@ import (
 )
 
 // A life is the context of a flight. It ends when the last member has left, or at
-// its deadline: the latest of any member for a flight that is made apart, else
-// its leader's, who sees to that.
+// its deadline: the latest of any member for a flight that is made apart, and of
+// any who joins after a leader has left; else its leader's, who sees to that.
 type life struct {
 	context.Context
 	cancel context.CancelCauseFunc
 
 	mu    sync.Mutex
 	until time.Time
-	timer *time.Timer // nil where the leader ends it
+	timer *time.Timer // nil as long as the leader sees to its end
 	over  bool
 }
 
@@ -46,6 +46,15 @@ func (l *life) extend(until time.Time) bool {
 		l.until = until
 	}
 	return true
+}
+
+// outlive gives the life a timer of its own: its leader has left, and sees to nothing.
+func (l *life) outlive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.over && l.timer == nil {
+		l.timer = time.AfterFunc(time.Until(l.until), func() { l.end(context.DeadlineExceeded) })
+	}
 }
 
 func (l *life) end(cause error) {

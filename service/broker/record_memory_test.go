@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -136,5 +137,20 @@ func TestManyAttemptsInOneSlot(t *testing.T) {
 	}
 	if overall, _ = r.Health(judged, "1"); overall[1].Attempts != 2*many || overall[1].ServerErrors != many+many/2 {
 		t.Errorf("%d attempts, %d errors, of %d", overall[1].Attempts, overall[1].ServerErrors, 2*many)
+	}
+}
+
+// TestLongNames are cut where a character ends, and found by what they were.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	long := "x" + strings.Repeat("\u00e9", maxWord)
+	r := NewRecord(RecordConfig{})
+	r.Add(Attempt{Start: judged, Organization: long, Operation: "a", Status: 404, Outcome: fault.Refused})
+	all := r.List(AttemptFilter{Organization: long})
+	if len(all) != 1 || !utf8.ValidString(all[0].Organization) || !strings.HasPrefix(long, all[0].Organization) {
+		t.Errorf("listed: %+v", all)
+	}
+	if _, of := r.Health(judged, long); len(of) != 1 || !utf8.ValidString(of[0].Organization) {
+		t.Errorf("health: %v", of)
 	}
 }

@@ -1,6 +1,9 @@
 package broker
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // words are the texts of the attempts in the ring, each kept once and known by a
 // number there. A word goes with the last attempt that holds it and its number is
@@ -22,6 +25,19 @@ type word struct {
 // or an operator names is.
 const maxWord = 256
 
+// asWord gives what is kept of a text: it is never cut inside a character, since
+// what is not UTF-8 could not be shown to anybody.
+func asWord(s string) string {
+	if len(s) <= maxWord {
+		return s
+	}
+	n := maxWord
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
 // hold gives the number of *s, and puts the kept text in its place. Each hold wants
 // its release.
 func (w *words) hold(s *string) uint32 {
@@ -40,7 +56,7 @@ func (w *words) hold(s *string) uint32 {
 
 func (w *words) fresh(s string) uint32 {
 	if len(s) > maxWord {
-		s = s[:maxWord]
+		s = asWord(s)
 		if n, ok := w.numbers[s]; ok {
 			return n
 		}
@@ -86,7 +102,7 @@ func (w *words) find(s string) (n uint32, ok bool) {
 	if s == "" {
 		return 0, true
 	}
-	n, ok = w.numbers[s]
+	n, ok = w.numbers[asWord(s)]
 	return n, ok
 }
 

@@ -57,7 +57,7 @@ func (b *Broker) admit(j *journey) (at *lane, err error) {
 	now := time.Now()
 	left, service := longestDelay, shortestAttempt
 	if deadline, ok := j.ctx.Deadline(); ok {
-		left = deadline.Sub(now)
+		left, j.reckoned = deadline.Sub(now), deadline
 		service = max(service, b.services.usual(j.call.Operation.GetId(), now))
 		j.waiter.latest = deadline.Add(-service)
 	}
@@ -73,12 +73,13 @@ func (b *Broker) admit(j *journey) (at *lane, err error) {
 	}
 	w.class, w.weight, w.thing = j.class(), j.call.weight(), thing(b.seed, j.call)
 	w.sent = j.history.number > 0
+	relaxed := false
 	probe := func() bool { // once for all the lanes
-		if !j.probe && b.services.probe(j.call.Operation.GetId(), now) {
-			j.probe = true
+		if !relaxed && (j.probe || b.services.probe(j.call.Operation.GetId(), now)) {
+			relaxed, j.probe = true, true
 			w.latest = w.latest.Add(service - shortestAttempt)
 		}
-		return j.probe
+		return relaxed
 	}
 	all := [...]*lane{s.operation, s.share, s.lane}
 	var back [len(all)]bool // in which of the lanes it is expected

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -38,6 +39,7 @@ type connection struct {
 	out    []byte          // what is written
 	body   body            // what is read
 	since  time.Time       // when it became idle
+	until  time.Time       // when the attempt on it ends
 
 	// interrupt ends what is waited for on it, for good.
 	interrupt func()
@@ -75,10 +77,8 @@ func (b *body) Read(p []byte) (int, error) {
 // exchange makes an attempt on a connection of the pool. It is false when the
 // host turns out to speak HTTP/2; nothing has been sent then.
 func (c *Client) exchange(ctx context.Context, a *Answer, p *pool, r *Request, u *url.URL) bool {
+	// The context's own end interrupts, for its deadline may move while we wait.
 	until := a.Start.Add(c.config.Timeout)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		until = deadline
-	}
 	if err := ctx.Err(); err != nil {
 		a.unanswered(ctx, err, false)
 		return true
@@ -91,13 +91,16 @@ func (c *Client) exchange(ctx context.Context, a *Answer, p *pool, r *Request, u
 		a.unanswered(ctx, err, false)
 		return true
 	}
+	clean := false
 	stop := context.AfterFunc(ctx, k.interrupt)
-	clean := c.converse(ctx, a, k, p, r, u)
-	if stop() && clean { // else it has been interrupted, or will be
-		p.put(k)
-	} else {
-		_ = k.Close()
-	}
+	defer func() {
+		if stop() && clean { // else it has been interrupted, or will be
+			p.put(k)
+		} else {
+			_ = k.Close()
+		}
+	}()
+	clean = c.converse(ctx, a, k, p, r, u)
 	return true
 }
 
@@ -173,10 +176,21 @@ func (k *connection) response() (*http.Response, error) {
 	return nil, errors.New("too many interim answers")
 }
 
+// quiet tells whether nothing has come that nobody has read: TLS reads ahead, and
+// what it holds is neither in our buffer nor in the socket's.
+func (k *connection) quiet() bool {
+	if _, ok := k.Conn.(*tls.Conn); !ok {
+		return true
+	}
+	_ = k.SetReadDeadline(time.Unix(1, 0)) // only what is there can come
+	_, err := k.reader.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // hurry bounds what is left of the answer.
 func (k *connection) hurry(ctx context.Context, d time.Duration) {
 	until := time.Now().Add(d)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+	if k.until.Before(until) {
 		return // the connection knows
 	}
 	_ = k.SetReadDeadline(until)

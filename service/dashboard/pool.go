@@ -90,7 +90,7 @@ func (c *Client) newPool(origin string, u *url.URL) *pool {
 	}
 	// Names beyond ASCII and addresses with a zone are written in another way on
 	// the wire, which net/http knows.
-	p.general.Store(proxied || strings.Contains(u.Host, "%") || !printable(u.Host))
+	p.general.Store(!peeks || proxied || strings.Contains(u.Host, "%") || !printable(u.Host))
 	return p
 }
 
@@ -108,7 +108,8 @@ func (p *pool) get(ctx context.Context, until time.Time) (*connection, error) {
 		p.idle[last] = nil
 		p.idle = p.idle[:last]
 		p.mu.Unlock()
-		if k.SetDeadline(until) == nil && k.alive() {
+		if k.quiet() && k.SetDeadline(until) == nil && k.alive() {
+			k.until = until
 			return k, nil
 		}
 		_ = k.Close()
@@ -184,7 +185,7 @@ func (p *pool) connect(ctx context.Context, until time.Time) (*connection, error
 	if err != nil {
 		return nil, err
 	}
-	k := &connection{Conn: c}
+	k := &connection{Conn: c, until: until}
 	if s, ok := c.(syscall.Conn); ok {
 		k.raw, _ = s.SyscallConn()
 	}

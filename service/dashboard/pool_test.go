@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -108,6 +109,98 @@ func TestAnswersAreNotMixed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TLS reads ahead: what it holds is in no buffer that can be looked at.
+func TestAnswersAreNotMixedOverTLS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	t.Cleanup(s.Close)
+	large := "HTTP/1.1 200 OK\r\nContent-Length: 10002\r\n\r\n[" + strings.Repeat(" ", 10_000) + "]"
+	const wrong = "HTTP/1.1 400 No\r\nContent-Length: 9\r\n\r\n[\"wrong\"]"
+	for name, records := range map[string][]string{
+		"in one segment": {kept, wrong}, "in one record": {large + wrong}, "nothing more": {kept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connections atomic.Int64
+			base := raw(t, func(n int, c net.Conn) {
+				connections.Add(1)
+				lump := &lump{Conn: c}
+				secure := tls.Server(lump, &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12})
+				if err := secure.Handshake(); err != nil {
+					t.Error(err)
+				}
+				r := newReader(secure)
+				for {
+					req, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, req.Body)
+					lump.holds = true
+					for _, text := range records {
+						_, _ = io.WriteString(secure, text)
+					}
+					lump.flush()
+				}
+			})
+			c := client(t, strings.Replace(base, "http:", "https:", 1), trust(s), func(c *Config) { c.DisableHTTP2 = true })
+			for range 3 {
+				expect(t, attempt(t, c, post("/a", "{}")), fault.OK, 200, true)
+			}
+			if n, want := connections.Load(), map[bool]int64{true: 1, false: 3}[name == "nothing more"]; n != want {
+				t.Errorf("%d connections for 3 attempts; want %d", n, want)
+			}
+		})
+	}
+}
+
+// A lump writes what it has been given at once.
+type lump struct {
+	net.Conn
+	holds bool
+	held  []byte
+}
+
+func (l *lump) Write(p []byte) (int, error) {
+	if !l.holds {
+		return l.Conn.Write(p)
+	}
+	l.held = append(l.held, p...)
+	return len(p), nil
+}
+
+func (l *lump) flush() {
+	_, _ = l.Conn.Write(l.held)
+	l.held, l.holds = nil, false
+}
+
+// The deadline of a shared read moves when somebody with more time joins; what
+// counts is when its context ends.
+func TestDeadlineMoves(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	c := client(t, s.URL)
+	expect(t, attempt(t, c, get("/a")), fault.OK, 200, true) // on whose connection the next one goes
+	expect(t, c.Attempt(moved{t.Context()}, post("/a", "{}")), fault.OK, 200, true)
+}
+
+type moved struct{ context.Context }
+
+func (moved) Deadline() (time.Time, bool) { return epoch.AddDate(-10, 0, 0), true }
+
+// The time of an attempt bounds an error's body, too.
+func TestErrorBodyWithinTimeout(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(429)
+		_, _ = io.WriteString(w, "{")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	c := client(t, s.URL, func(c *Config) { c.Timeout, c.ErrorBodyTimeout = 500*time.Millisecond, time.Hour })
+	expect(t, attempt(t, c, get("/a")), fault.Limited, 429, false)
 }
 
 // A connection that the server has closed, or on which it talks unasked, is not

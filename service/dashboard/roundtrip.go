@@ -24,9 +24,8 @@ var (
 func (c *Client) roundTrip(ctx context.Context, a *Answer, r *Request, u *url.URL) {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(a.Start) > c.config.Timeout {
-		defer time.AfterFunc(c.config.Timeout, func() { cancel(errTimeout) }).Stop()
-	}
+	// Also where the context's deadline is nearer, for that may move.
+	defer time.AfterFunc(time.Until(a.Start.Add(c.config.Timeout)), func() { cancel(errTimeout) }).Stop()
 	w := &watch{inner: inner, cancel: cancel}
 	resp, err := c.transport.RoundTrip(c.request(httptrace.WithClientTrace(inner, w.hooks()), r, u))
 	if err != nil {

@@ -1,8 +1,11 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package dashboard
 
 import "syscall"
+
+// peeks: a socket can be looked at without waiting.
+const peeks = true
 
 // alive tells whether an idle connection is still open and silent, without waiting:
 // what has been closed must not be written to, since whether such a request was
