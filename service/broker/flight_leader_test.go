@@ -202,7 +202,7 @@ func TestPanicInFlight(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"led": time.Minute, "apart": 2 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			d := &fakeDashboard{delay: time.Second}
-			d.answer = func(*dashboard.Request) *dashboard.Answer { panic("a bug") }
+			d.answer = func(*dashboard.Request) *dashboard.Answer { panic("a bug") } // what the test is about
 			inBubble(t, d, func(t *testing.T, b *Broker) {
 				for _, f := range do(t, b, timeout, read("1", 0), read("1", 0), read("1", 0)) {
 					if f == nil || f.Kind != fault.Internal {

@@ -70,8 +70,6 @@ type Record struct {
 
 	mu     sync.Mutex
 	ring   ring
-	counts map[countKey]int64
-	most   int // counters, before organizations and then operations are counted together
 	all    *series
 	orgs   map[string]*list.Element // of *series
 	recent list.List                // the same, latest first
@@ -84,8 +82,6 @@ func NewRecord(c RecordConfig) *Record {
 	return &Record{
 		config: c,
 		ring:   ring{limit: c.Attempts},
-		counts: make(map[countKey]int64),
-		most:   maxCounts,
 		all:    new(series),
 		orgs:   make(map[string]*list.Element),
 		since:  c.Since,
@@ -105,11 +101,10 @@ func (r *Record) Add(a Attempt) {
 	if r.since.IsZero() {
 		r.since = a.Start
 	}
-	l := r.ring.add(&a)
+	r.ring.add(&a)
 	if a.Organization != "" {
 		r.organization(a.Organization).add(&a)
 	}
-	r.count(l)
 	r.all.add(&a)
 }
 
@@ -211,58 +206,4 @@ func (h *earliest) Pop() any {
 	l := (*h)[last]
 	*h = (*h)[:last]
 	return l
-}
-
-// An AttemptCount is how many attempts there have been since the start.
-type AttemptCount struct {
-	// Organization is empty for none, for an unknown one, and for all those above
-	// the bound.
-	Organization string
-	Operation    string
-	Outcome      fault.Outcome
-	Count        int64
-}
-
-// A countKey names a counter by the numbers of words, which it holds for ever.
-type countKey struct {
-	organization, operation uint32
-	outcome                 fault.Outcome
-}
-
-// maxCounts bounds the counters: 1000 operations with eight outcomes, and as
-// much again eleven times over for organizations. Above it, organizations that
-// come new are counted together.
-const maxCounts = 96_000
-
-// count counts one attempt.
-func (r *Record) count(l *line) {
-	k := countKey{l.organization, l.operation, l.outcome}
-	n, known := r.counts[k]
-	if !known && len(r.counts) >= r.most {
-		k.organization = 0
-		if n, known = r.counts[k]; !known && len(r.counts) >= 2*r.most {
-			k.operation = 0
-			n, known = r.counts[k]
-		}
-	}
-	if !known {
-		r.ring.words.keep(k.organization)
-		r.ring.words.keep(k.operation)
-	}
-	r.counts[k] = n + 1
-}
-
-// Counts gives all counters, by organization, operation and outcome.
-func (r *Record) Counts() []AttemptCount {
-	r.mu.Lock()
-	all := make([]AttemptCount, 0, len(r.counts))
-	for k, n := range r.counts {
-		w := &r.ring.words
-		all = append(all, AttemptCount{w.text(k.organization), w.text(k.operation), k.outcome, n})
-	}
-	r.mu.Unlock()
-	slices.SortFunc(all, func(a, b AttemptCount) int {
-		return cmp.Or(cmp.Compare(a.Organization, b.Organization), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Outcome, b.Outcome))
-	})
-	return all
 }

@@ -96,22 +96,20 @@ const ringChunk = 1024
 func (r *ring) at(i int) *line { return &r.chunks[i/ringChunk][i%ringChunk] }
 
 // add puts an attempt in the place of the oldest, if there is none left.
-func (r *ring) add(a *Attempt) *line {
+func (r *ring) add(a *Attempt) {
 	l := r.pack(a)
 	if r.length < r.limit {
 		if r.length%ringChunk == 0 {
 			r.chunks = append(r.chunks, make([]line, min(ringChunk, r.limit-r.length)))
 		}
 		r.length++
-		last := r.at(r.length - 1)
-		*last = l
-		return last
+		*r.at(r.length - 1) = l
+		return
 	}
 	old := r.at(r.next)
 	r.release(old)
 	*old = l
 	r.next = (r.next + 1) % r.length
-	return old
 }
 
 // pack makes the line of an attempt. Its texts from there on are those that the

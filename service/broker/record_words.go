@@ -7,9 +7,8 @@ import (
 
 // words are the texts of the attempts in the ring, each kept once and known by a
 // number there. A word goes with the last attempt that holds it and its number is
-// given out again, so that there are never more words than the ring and the
-// counters can name, however many callers and organizations come by in the course
-// of time.
+// given out again, so that there are never more words than the ring can name, however
+// many callers and organizations come by in the course of time.
 type words struct {
 	numbers map[string]uint32
 	all     []word   // by number; the first is the empty text
@@ -75,13 +74,6 @@ func (w *words) fresh(s string) uint32 {
 	}
 	w.numbers[k.text] = n
 	return n
-}
-
-// keep holds the word of a number once more.
-func (w *words) keep(n uint32) {
-	if n != 0 {
-		w.all[n].holds++
-	}
 }
 
 // release ends a hold.

@@ -184,8 +184,3 @@ func (s *Certificates) ServerConfig() *tls.Config {
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load(), nil }
 	return c
 }
-
-// NotAfter is when the server's certificate expires, for a gauge and an alert.
-func (s *Certificates) NotAfter() time.Time {
-	return s.current.Load().Certificates[0].Leaf.NotAfter
-}

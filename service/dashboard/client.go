@@ -126,9 +126,6 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// Host is scheme://host of the configured base.
-func (c *Client) Host() string { return c.hosts.origin() }
-
 // Close closes the connections that are not in use.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()

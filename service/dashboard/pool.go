@@ -170,17 +170,12 @@ func (p *pool) close() {
 
 // dial makes a connection, TLS included.
 func (p *pool) dial(ctx context.Context, until time.Time) (*connection, error) {
-	if limit := time.Now().Add(p.dialer.Timeout); limit.Before(until) {
-		ctx, cancel := context.WithDeadline(ctx, limit)
-		defer cancel()
-		return p.connect(ctx, until)
+	limit := time.Now().Add(p.dialer.Timeout)
+	if until.Before(limit) {
+		limit = until
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
-	return p.connect(ctx, until)
-}
-
-func (p *pool) connect(ctx context.Context, until time.Time) (*connection, error) {
 	c, err := p.dialer.DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, err

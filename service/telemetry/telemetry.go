@@ -110,9 +110,6 @@ func New(ctx context.Context, t Tracing, r prometheus.Registerer, log *slog.Logg
 	return out, nil
 }
 
-// Traced reports whether traces are sent.
-func (t *Telemetry) Traced() bool { return t.traces != nil }
-
 // ServerOption makes a gRPC server count its calls, and begin a span for each
 // where traces are sent.
 func (t *Telemetry) ServerOption() grpc.ServerOption {

@@ -75,7 +75,7 @@ func TestGRPCMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer watched.Close()
-	if watched.Traced() {
+	if watched.traces != nil {
 		t.Error("traces are sent without being asked for")
 	}
 	server := grpc.NewServer(watched.ServerOption())

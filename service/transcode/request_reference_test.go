@@ -26,19 +26,35 @@ type plainRequest struct {
 	body   any // nil: none
 }
 
+// A refError is thrown where the writer has to refuse: so the reading above stays a
+// plain description. plainOf catches it, and nothing else.
 type refError struct{ why string }
 
 func (e *refError) Error() string { return e.why }
 
+// unmarshal is proto.Unmarshal, which panics over a map's key of another type.
+func unmarshal(wire []byte, m proto.Message) (err error) {
+	defer func() {
+		if e := recover(); e != nil {
+			err = fmt.Errorf("%v", e)
+		}
+	}()
+	return proto.Unmarshal(wire, m)
+}
+
 // plainOf reads a request message; an error when the writer has to refuse it.
 func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 	defer func() {
-		if e := recover(); e != nil {
-			r, err = nil, fmt.Errorf("%v", e)
+		switch e := recover().(type) {
+		case nil:
+		case *refError:
+			r, err = nil, e
+		default:
+			panic(e) // a mistake of the reference itself
 		}
 	}()
 	m := dynamicpb.NewMessage(c.method.Input())
-	if err := proto.Unmarshal(wire, m); err != nil {
+	if err := unmarshal(wire, m); err != nil {
 		return nil, err
 	}
 	refKnown(m)

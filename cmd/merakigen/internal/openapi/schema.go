@@ -53,12 +53,9 @@ func (s *Schema) Property(name string) *Property {
 	return nil
 }
 
-// Is reports whether the value is of that one JSON type, as far as the document
-// says. A schema with properties is an object and one with items an array, also
-// where the type is missing.
-func (s *Schema) Is(typ string) bool { return s != nil && s.Type() == typ }
-
-// Type is the one JSON type of the value; empty when there is none or several.
+// Type is the one JSON type of the value; empty when there is none or several. A
+// schema with properties is an object and one with items an array, also where the
+// type is missing.
 func (s *Schema) Type() string {
 	switch {
 	case s == nil:
