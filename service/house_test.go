@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"service/fault":                 {},
 	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
 	"service/proxyless":             {},
+	"service/rest":                  {},
 	"service/sandbox":               {"service/contract", "gen"},
 	"service/telemetry":             {},
 	"service/transcode":             {"service/fault", "gen"},
