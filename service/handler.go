@@ -120,7 +120,7 @@ func undelivered(op *apiv1.Operation, answer *broker.Answer, err error) *fault.E
 	out.HTTPStatus, out.RequestID, out.Attempts = answer.Status, answer.RequestID, answer.Attempts
 	if op.GetVerb() != apiv1.Verb_VERB_GET {
 		if out.Reason == "" {
-			out.Reason = meanings[f.Kind].reason
+			out.Reason = f.Kind.Reason()
 		}
 		out.Kind = fault.OutcomeUnknown
 		out.Detail = "the Dashboard has accepted the write, but its answer cannot be handed on: " + f.Detail

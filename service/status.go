@@ -16,8 +16,7 @@ const domain = "api.meraki.com"
 
 // A meaning is what a kind of fault is to a gRPC caller.
 type meaning struct {
-	code   codes.Code
-	reason string
+	code codes.Code
 	// repeat says what layers in front of the broker may do.
 	repeat repeat
 }
@@ -35,32 +34,33 @@ const (
 	elsewhere
 )
 
-// meanings is the table of failures: what happened, the code, the reason. The
-// codes follow google.rpc.Code's own comments, and AIP-193 and AIP-194.
+// meanings is the table of failures: what happened, and the code. The codes follow
+// google.rpc.Code's own comments, and AIP-193 and AIP-194. A kind's reason stands
+// in package fault, since every face tells it.
 var meanings = map[fault.Kind]meaning{
-	fault.Unknown:           {codes.Unknown, "UNKNOWN", never},
-	fault.BadRequest:        {codes.InvalidArgument, "BAD_REQUEST", never},
-	fault.KeyRejected:       {codes.FailedPrecondition, "API_KEY_REJECTED", never},
-	fault.CallerKeyRejected: {codes.Unauthenticated, "API_KEY_REJECTED", never},
-	fault.Forbidden:         {codes.PermissionDenied, "FORBIDDEN", never},
-	fault.NotFound:          {codes.NotFound, "NOT_FOUND", never},
-	fault.APIDisabled:       {codes.NotFound, "API_DISABLED", never},
-	fault.Conflict:          {codes.Aborted, "CONFLICT", never},
-	fault.RateLimited:       {codes.ResourceExhausted, "DASHBOARD_RATE_LIMITED", asTold},
-	fault.BudgetExhausted:   {codes.ResourceExhausted, "BUDGET_EXHAUSTED", asTold},
-	fault.Dashboard:         {codes.Internal, "DASHBOARD_ERROR", never},
-	fault.Unreachable:       {codes.Unavailable, "DASHBOARD_UNREACHABLE", never},
-	fault.OutcomeUnknown:    {codes.Unknown, "OUTCOME_UNKNOWN", never},
-	fault.NotImplemented:    {codes.Unimplemented, "NOT_IMPLEMENTED", never},
-	fault.Malformed:         {codes.Internal, "MALFORMED_RESPONSE", never},
-	fault.TooLarge:          {codes.Internal, "RESPONSE_TOO_LARGE", never},
-	fault.RedirectRefused:   {codes.FailedPrecondition, "REDIRECT_REFUSED", never},
-	fault.CallerUnknown:     {codes.Unauthenticated, "CALLER_UNKNOWN", never},
-	fault.CallerNotAllowed:  {codes.PermissionDenied, "CALLER_NOT_ALLOWED", never},
-	fault.DeadlineExceeded:  {codes.DeadlineExceeded, "DEADLINE_EXCEEDED", never},
-	fault.Cancelled:         {codes.Canceled, "CANCELLED", never},
-	fault.Draining:          {codes.Unavailable, "DRAINING", elsewhere},
-	fault.Internal:          {codes.Internal, "INTERNAL", never},
+	fault.Unknown:           {codes.Unknown, never},
+	fault.BadRequest:        {codes.InvalidArgument, never},
+	fault.KeyRejected:       {codes.FailedPrecondition, never},
+	fault.CallerKeyRejected: {codes.Unauthenticated, never},
+	fault.Forbidden:         {codes.PermissionDenied, never},
+	fault.NotFound:          {codes.NotFound, never},
+	fault.APIDisabled:       {codes.NotFound, never},
+	fault.Conflict:          {codes.Aborted, never},
+	fault.RateLimited:       {codes.ResourceExhausted, asTold},
+	fault.BudgetExhausted:   {codes.ResourceExhausted, asTold},
+	fault.Dashboard:         {codes.Internal, never},
+	fault.Unreachable:       {codes.Unavailable, never},
+	fault.OutcomeUnknown:    {codes.Unknown, never},
+	fault.NotImplemented:    {codes.Unimplemented, never},
+	fault.Malformed:         {codes.Internal, never},
+	fault.TooLarge:          {codes.Internal, never},
+	fault.RedirectRefused:   {codes.FailedPrecondition, never},
+	fault.CallerUnknown:     {codes.Unauthenticated, never},
+	fault.CallerNotAllowed:  {codes.PermissionDenied, never},
+	fault.DeadlineExceeded:  {codes.DeadlineExceeded, never},
+	fault.Cancelled:         {codes.Canceled, never},
+	fault.Draining:          {codes.Unavailable, elsewhere},
+	fault.Internal:          {codes.Internal, never},
 }
 
 // A report is a fault ready to leave: code, message, details, trailers.
@@ -88,9 +88,6 @@ func reportOf(f *fault.Error, a about) *report {
 	m, ok := meanings[f.Kind]
 	if !ok {
 		m = meanings[fault.Unknown]
-	}
-	if f.Reason != "" {
-		m.reason = f.Reason
 	}
 	return &report{fault: readable(f), meaning: m, about: a.readable()}
 }

@@ -24,8 +24,8 @@ func TestEveryKindHasAMeaning(t *testing.T) {
 		if !ok {
 			t.Errorf("%v has no row", k)
 		}
-		if m.code == codes.OK || m.reason == "" || strings.ToUpper(m.reason) != m.reason || len(m.reason) > 63 {
-			t.Errorf("%v leaves as %v %q", k, m.code, m.reason)
+		if reason := k.Reason(); m.code == codes.OK || reason == "" || strings.ToUpper(reason) != reason || len(reason) > 63 {
+			t.Errorf("%v leaves as %v %q", k, m.code, k.Reason())
 		}
 	}
 }

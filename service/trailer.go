@@ -55,7 +55,7 @@ func (r *report) leave() (*status.Status, metadata.MD) {
 const fixedBytes = (7 + 3 + entryBytes) + (12 + 16 + entryBytes) + (11 + 2 + entryBytes) + (12 + entryBytes) + (23 + entryBytes)
 
 func (r *report) trailers() metadata.MD {
-	md := metadata.MD{trailerReason: {r.reason}}
+	md := metadata.MD{trailerReason: {r.fault.ReasonCode()}}
 	if r.fault.HTTPStatus != 0 {
 		md[trailerStatus] = []string{strconv.Itoa(r.fault.HTTPStatus)}
 	}

@@ -83,6 +83,41 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
+// reasons are the kinds for machines, in the form of google.rpc.ErrorInfo.
+var reasons = [...]string{
+	Unknown:           "UNKNOWN",
+	BadRequest:        "BAD_REQUEST",
+	KeyRejected:       "API_KEY_REJECTED",
+	CallerKeyRejected: "API_KEY_REJECTED",
+	Forbidden:         "FORBIDDEN",
+	NotFound:          "NOT_FOUND",
+	APIDisabled:       "API_DISABLED",
+	Conflict:          "CONFLICT",
+	RateLimited:       "DASHBOARD_RATE_LIMITED",
+	BudgetExhausted:   "BUDGET_EXHAUSTED",
+	Dashboard:         "DASHBOARD_ERROR",
+	Unreachable:       "DASHBOARD_UNREACHABLE",
+	OutcomeUnknown:    "OUTCOME_UNKNOWN",
+	NotImplemented:    "NOT_IMPLEMENTED",
+	Malformed:         "MALFORMED_RESPONSE",
+	TooLarge:          "RESPONSE_TOO_LARGE",
+	RedirectRefused:   "REDIRECT_REFUSED",
+	CallerUnknown:     "CALLER_UNKNOWN",
+	CallerNotAllowed:  "CALLER_NOT_ALLOWED",
+	DeadlineExceeded:  "DEADLINE_EXCEEDED",
+	Cancelled:         "CANCELLED",
+	Draining:          "DRAINING",
+	Internal:          "INTERNAL",
+}
+
+// Reason is the kind for machines: what a caller branches on.
+func (k Kind) Reason() string {
+	if int(k) < len(reasons) {
+		return reasons[k]
+	}
+	return reasons[Unknown]
+}
+
 // An Error is a call that failed.
 type Error struct {
 	Kind Kind
@@ -156,6 +191,14 @@ func (o Outcome) String() string {
 		return outcomes[o]
 	}
 	return fmt.Sprintf("outcome %d", uint8(o))
+}
+
+// ReasonCode is the reason for machines: the finer one, or the kind's own.
+func (e *Error) ReasonCode() string {
+	if e.Reason != "" {
+		return e.Reason
+	}
+	return e.Kind.Reason()
 }
 
 // Error says what happened, to which operation, and what to do now.
