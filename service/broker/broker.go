@@ -148,7 +148,7 @@ func (b *Broker) note(j *journey, a *dashboard.Answer, v verdict) {
 	b.record.Add(Attempt{
 		Start: a.Start, Duration: a.Duration, Operation: operation, Organization: j.organization,
 		Caller: j.call.Caller, Method: j.call.method(), Status: a.Status, Outcome: a.Outcome,
-		RequestID: a.RequestID, Host: a.Host, Error: a.Wrong(),
+		RequestID: a.RequestID, Host: a.Host, Error: a.Describe(),
 		Number: j.history.number, Verdict: v.String(),
 	})
 }

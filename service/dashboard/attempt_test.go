@@ -180,8 +180,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// answer reads one request to its end and writes text.
-func answer(c net.Conn, text string) (ok bool) {
+// reply reads one request to its end and writes text.
+func reply(c net.Conn, text string) (ok bool) {
 	r, err := http.ReadRequest(newReader(c))
 	if err != nil {
 		return false
@@ -201,26 +201,26 @@ func TestBrokenConnections(t *testing.T) {
 		status int
 		maybe  bool
 	}{
-		{"reset after the request was read", func(c net.Conn) { answer(c, ""); reset(c) }, fault.Reset, 0, true},
-		{"closed after the request was read", func(c net.Conn) { answer(c, "") }, fault.Reset, 0, true},
-		{"half a header", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\nContent-Le") }, fault.Reset, 0, true},
-		{"no HTTP", func(c net.Conn) { answer(c, "SSH-2.0-x\r\n") }, fault.Reset, 0, true},
-		{"a header without end", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)) }, fault.Reset, 0, true},
-		{"a body cut by its length", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"a\":1}") }, fault.Garbled, 200, true},
+		{"reset after the request was read", func(c net.Conn) { reply(c, ""); reset(c) }, fault.Reset, 0, true},
+		{"closed after the request was read", func(c net.Conn) { reply(c, "") }, fault.Reset, 0, true},
+		{"half a header", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\nContent-Le") }, fault.Reset, 0, true},
+		{"no HTTP", func(c net.Conn) { reply(c, "SSH-2.0-x\r\n") }, fault.Reset, 0, true},
+		{"a header without end", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)) }, fault.Reset, 0, true},
+		{"a body cut by its length", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"a\":1}") }, fault.Garbled, 200, true},
 		{"a body cut in a chunk", func(c net.Conn) {
-			answer(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n")
+			reply(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n")
 		}, fault.Garbled, 200, true},
-		{"a body cut unnoticed", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\n\r\n{\"a\":[1") }, fault.Garbled, 200, true},
-		{"a body reset", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"); reset(c) }, fault.Garbled, 200, true},
-		{"a lie about the length", func(c net.Conn) { answer(c, "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n{}") }, fault.Garbled, 200, true},
+		{"a body cut unnoticed", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\n\r\n{\"a\":[1") }, fault.Garbled, 200, true},
+		{"a body reset", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"); reset(c) }, fault.Garbled, 200, true},
+		{"a lie about the length", func(c net.Conn) { reply(c, "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n{}") }, fault.Garbled, 200, true},
 		{"an error's body cut", func(c net.Conn) {
-			answer(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{\"errors\":[\"no\",")
+			reply(c, "HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{\"errors\":[\"no\",")
 		}, fault.Refused, 400, false},
 		{"a 100 before", func(c net.Conn) {
-			answer(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+			reply(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
 		}, fault.OK, 200, true},
 		{"a 101", func(c net.Conn) {
-			answer(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+			reply(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 		}, fault.Garbled, 101, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func TestClosedWhileIdle(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64
 	base := raw(t, func(n int, c net.Conn) {
-		if answer(c, kept) {
+		if reply(c, kept) {
 			requests.Add(1)
 		}
 	})

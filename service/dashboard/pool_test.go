@@ -212,7 +212,7 @@ func TestIdleConnectionThatIsOver(t *testing.T) {
 			t.Parallel()
 			over := make(chan struct{})
 			base := raw(t, func(n int, c net.Conn) {
-				if !answer(c, kept) {
+				if !reply(c, kept) {
 					t.Error("no request came")
 				}
 				_, _ = io.WriteString(c, say)
@@ -236,7 +236,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			t.Parallel()
 			closed := make(chan struct{})
 			base := raw(t, func(_ int, c net.Conn) {
-				answer(c, kept)
+				reply(c, kept)
 				if _, err := c.Read(make([]byte, 1)); err == io.EOF {
 					close(closed)
 				}

@@ -14,7 +14,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-func TestWrong(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	t.Parallel()
 	at := func(err error) error {
 		return &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 443}, Err: os.NewSyscallError("connect", err)}
@@ -46,13 +46,13 @@ func TestWrong(t *testing.T) {
 		{Answer{Outcome: fault.Redirect, Status: 302}, "HTTP 302"},
 		{Answer{Outcome: fault.Redirect, Status: 302, Refusal: "names no place to go to"}, "the redirect names no place to go to"},
 	} {
-		if got := c.a.Wrong(); got != c.want {
+		if got := c.a.Describe(); got != c.want {
 			t.Errorf("%v %v: %q; want %q", c.a.Outcome, c.a.Err, got, c.want)
 		}
 	}
 	s := serve(t, func(http.ResponseWriter, *http.Request) {})
 	a := attempt(t, client(t, strings.Replace(s.URL, "http:", "https:", 1)), get("/a"))
-	if a.Wrong() != "no connection: the other end does not speak TLS" {
-		t.Errorf("%q (%v)", a.Wrong(), a.Err)
+	if a.Describe() != "no connection: the other end does not speak TLS" {
+		t.Errorf("%q (%v)", a.Describe(), a.Err)
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// Wrong says in a few words what was wrong with an attempt, for the record: what
+// Describe says in a few words what was wrong with an attempt, for the record: what
 // a reset or a 502 was, without addresses, and without anything that came from
 // outside. Empty for a success.
-func (a *Answer) Wrong() string {
+func (a *Answer) Describe() string {
 	switch a.Outcome {
 	case fault.OK:
 		return ""
