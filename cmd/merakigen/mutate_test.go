@@ -30,6 +30,7 @@ func (m *mutator) release(t *testing.T, document []byte, version string) []byte 
 		t.Fatal(err)
 	}
 	doc["info"] = map[string]any{"version": version}
+	delete(doc, "x-batchable-actions") // whose rows would lead to nothing
 	paths := doc["paths"].(map[string]any)
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		m.path(paths, path)

@@ -175,7 +175,7 @@ func (s *Sandbox) resolve(c *call, a action) (x *call, supported bool) {
 		x.r = c.r.Clone(c.r.Context())
 		x.r.Method, x.r.URL.RawQuery = method, ""
 		s.locate(x)
-		if x.route == nil || !x.route.op.GetBatchable() {
+		if x.route == nil || x.route.op.GetBatchAction() == nil {
 			return nil
 		}
 		return x

@@ -74,8 +74,11 @@ func about(op *model.Operation) []string {
 		}
 		lines = append(lines, fmt.Sprintf("%s for each %s, %d at once.", line, l.GetKey(), l.GetBurst()))
 	}
-	if o.GetBatchable() {
+	if o.GetBatchAction() != nil {
 		lines = append(lines, "An action batch can carry it.")
+	}
+	if j := o.GetJob(); j != nil {
+		lines = append(lines, fmt.Sprintf("It starts a job; %s reads how far that is.", j.GetRead()))
 	}
 	return lines
 }

@@ -79,7 +79,10 @@ type builder struct {
 // Build makes the contract of a document.
 func Build(d *openapi.Document, overrides Overrides, locked Locked) (*Contract, error) {
 	b := &builder{document: d, overrides: overrides, locked: locked, warnings: slices.Clone(d.Warnings)}
-	carried := b.batchable()
+	carried, err := b.batchActions()
+	if err != nil {
+		return nil, err
+	}
 	sections := make(map[string]*Section)
 	names := make(map[string]string)
 	var all []*Operation
@@ -106,12 +109,15 @@ func Build(d *openapi.Document, overrides Overrides, locked Locked) (*Contract, 
 		op.RequestName = op.RPC + "Request"
 		op.Option = &apiv1.Operation{
 			Id: o.ID, Verb: apiv1.Verb(verb), Path: o.Path, Scope: scope(o.Path),
-			RetryClass: retryClass(apiv1.Verb(verb)), Batchable: carried[o.ID],
+			RetryClass: retryClass(apiv1.Verb(verb)), BatchAction: carried[o.ID],
 		}
 		b.page(op)
 		b.override(op)
 		op.Request = b.request(op)
 		op.shape = b.response(op)
+		b.owners(op)
+		b.job(op)
+		b.rowKey(op)
 		s := sections[name]
 		if s == nil {
 			s = &Section{Name: name}

@@ -35,6 +35,21 @@ type Override struct {
 	Items string `yaml:"items"`
 	// Empty: the documented body is none.
 	Empty bool `yaml:"empty"`
+	// NotFolded: the operation writes no configuration, so that a batch, which is
+	// all or nothing, is no place for a single call of it.
+	NotFolded bool `yaml:"notFolded"`
+	// RowKey names the properties that tell the rows of its answer apart.
+	RowKey []string `yaml:"rowKey"`
+	// Job says where the state of what it starts is read.
+	Job *struct {
+		Read      string              `yaml:"read"`
+		Parameter string              `yaml:"parameter"`
+		Property  string              `yaml:"property"`
+		Ends      map[string][]string `yaml:"ends"`
+	} `yaml:"job"`
+	// Owners are properties of the request that name an organization, network,
+	// device or resource, where their names do not say so.
+	Owners map[string]string `yaml:"owners"`
 	// Types correct the schema: "response.ports.number" -> string.
 	Types map[string]string `yaml:"types"`
 }
@@ -56,6 +71,11 @@ func Known() (Overrides, error) {
 		}
 		if _, ok := retries[o.Retry]; !ok {
 			return nil, fmt.Errorf("overrides.yaml: %s: retry %q", id, o.Retry)
+		}
+		for at, kind := range o.Owners {
+			if _, ok := ownerKinds[kind]; !ok {
+				return nil, fmt.Errorf("overrides.yaml: %s: %s names a %q", id, at, kind)
+			}
 		}
 		for at, typ := range o.Types {
 			if _, ok := scalars[typ]; !ok {

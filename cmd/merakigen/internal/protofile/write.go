@@ -140,8 +140,12 @@ func (w *writer) operation(op *apiv1.Operation) {
 		w.line(3, "limit: {requests: %d, seconds: %d, burst: %d, key: %q}",
 			l.GetRequests(), l.GetSeconds(), l.GetBurst(), l.GetKey())
 	}
-	if op.GetBatchable() {
-		w.line(3, "batchable: true")
+	if a := op.GetBatchAction(); a != nil {
+		text := fmt.Sprintf("resource: %q, operation: %q", a.GetResource(), a.GetOperation())
+		if a.GetFoldable() {
+			text += ", foldable: true"
+		}
+		w.line(3, "batch_action: {%s}", text)
 	}
 	if op.GetResponseField() != "" {
 		w.line(3, "response_field: %q", op.GetResponseField())
@@ -149,6 +153,29 @@ func (w *writer) operation(op *apiv1.Operation) {
 	if op.GetRequestField() != "" {
 		w.line(3, "request_field: %q", op.GetRequestField())
 	}
+	if k := op.GetRowKey(); k != nil {
+		w.line(3, "row_key: {properties: [%s]}", list(k.GetProperties()))
+	}
+	if j := op.GetJob(); j != nil {
+		w.line(3, "job: {")
+		w.line(4, "read: %q, parameter: %q, property: %q", j.GetRead(), j.GetParameter(), j.GetProperty())
+		for _, e := range j.GetEnds() {
+			w.line(4, "ends: {property: %q, values: [%s]}", e.GetProperty(), list(e.GetValues()))
+		}
+		w.line(3, "}")
+	}
+	for _, o := range op.GetNamedOwners() {
+		w.line(3, "named_owners: {property: %q, location: %s, kind: %s}", o.GetProperty(), o.GetLocation(), o.GetKind())
+	}
+}
+
+// list is literals of a list, parted by commas.
+func list(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, t := range texts {
+		quoted[i] = quote(t)
+	}
+	return strings.Join(quoted, ", ")
 }
 
 func (w *writer) message(depth int, m *Message) {

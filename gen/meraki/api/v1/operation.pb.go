@@ -308,6 +308,65 @@ func (Location) EnumDescriptor() ([]byte, []int) {
 	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{4}
 }
 
+type NamedOwner_Kind int32
+
+const (
+	NamedOwner_KIND_UNSPECIFIED NamedOwner_Kind = 0
+	// An organization's id.
+	NamedOwner_KIND_ORGANIZATION NamedOwner_Kind = 1
+	// A network's id.
+	NamedOwner_KIND_NETWORK NamedOwner_Kind = 2
+	// A device's serial.
+	NamedOwner_KIND_DEVICE NamedOwner_Kind = 3
+	// The path of another operation's resource.
+	NamedOwner_KIND_RESOURCE NamedOwner_Kind = 4
+)
+
+// Enum value maps for NamedOwner_Kind.
+var (
+	NamedOwner_Kind_name = map[int32]string{
+		0: "KIND_UNSPECIFIED",
+		1: "KIND_ORGANIZATION",
+		2: "KIND_NETWORK",
+		3: "KIND_DEVICE",
+		4: "KIND_RESOURCE",
+	}
+	NamedOwner_Kind_value = map[string]int32{
+		"KIND_UNSPECIFIED":  0,
+		"KIND_ORGANIZATION": 1,
+		"KIND_NETWORK":      2,
+		"KIND_DEVICE":       3,
+		"KIND_RESOURCE":     4,
+	}
+)
+
+func (x NamedOwner_Kind) Enum() *NamedOwner_Kind {
+	p := new(NamedOwner_Kind)
+	*p = x
+	return p
+}
+
+func (x NamedOwner_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NamedOwner_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_meraki_api_v1_operation_proto_enumTypes[5].Descriptor()
+}
+
+func (NamedOwner_Kind) Type() protoreflect.EnumType {
+	return &file_meraki_api_v1_operation_proto_enumTypes[5]
+}
+
+func (x NamedOwner_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NamedOwner_Kind.Descriptor instead.
+func (NamedOwner_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // One operation of the Dashboard's OpenAPI document.
 type Operation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -324,14 +383,22 @@ type Operation struct {
 	RetryClass RetryClass `protobuf:"varint,6,opt,name=retry_class,json=retryClass,proto3,enum=meraki.api.v1.RetryClass" json:"retry_class,omitempty"`
 	// A limit of the operation's own, beside the organization's budget.
 	Limit *Limit `protobuf:"bytes,7,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Whether an action batch can carry it.
-	Batchable bool `protobuf:"varint,8,opt,name=batchable,proto3" json:"batchable,omitempty"`
+	// How an action batch carries the operation; absent when none can.
+	BatchAction *BatchAction `protobuf:"bytes,8,opt,name=batch_action,json=batchAction,proto3" json:"batch_action,omitempty"`
 	// The field of the response that takes the whole JSON document. Empty when
 	// the document is an object whose properties are the response's fields.
 	ResponseField string `protobuf:"bytes,9,opt,name=response_field,json=responseField,proto3" json:"response_field,omitempty"`
 	// The field of the request that is the whole JSON body. Empty when the body
 	// is an object whose properties are fields of the request.
-	RequestField  string `protobuf:"bytes,10,opt,name=request_field,json=requestField,proto3" json:"request_field,omitempty"`
+	RequestField string `protobuf:"bytes,10,opt,name=request_field,json=requestField,proto3" json:"request_field,omitempty"`
+	// What tells one row of the answer from another; absent when nothing does.
+	RowKey *RowKey `protobuf:"bytes,11,opt,name=row_key,json=rowKey,proto3" json:"row_key,omitempty"`
+	// Set on operations that start something whose state is then read.
+	Job *Job `protobuf:"bytes,12,opt,name=job,proto3" json:"job,omitempty"`
+	// The properties of the query and the body that name an organization, a
+	// network, a device or another operation's resource, beside what the path
+	// names. A caller that may use one of them only has to be held to it here too.
+	NamedOwners   []*NamedOwner `protobuf:"bytes,13,rep,name=named_owners,json=namedOwners,proto3" json:"named_owners,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -415,11 +482,11 @@ func (x *Operation) GetLimit() *Limit {
 	return nil
 }
 
-func (x *Operation) GetBatchable() bool {
+func (x *Operation) GetBatchAction() *BatchAction {
 	if x != nil {
-		return x.Batchable
+		return x.BatchAction
 	}
-	return false
+	return nil
 }
 
 func (x *Operation) GetResponseField() string {
@@ -436,6 +503,335 @@ func (x *Operation) GetRequestField() string {
 	return ""
 }
 
+func (x *Operation) GetRowKey() *RowKey {
+	if x != nil {
+		return x.RowKey
+	}
+	return nil
+}
+
+func (x *Operation) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *Operation) GetNamedOwners() []*NamedOwner {
+	if x != nil {
+		return x.NamedOwners
+	}
+	return nil
+}
+
+// How an operation stands in an action batch (createOrganizationActionBatch).
+type BatchAction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The action's resource, as a template with the parameter names of the
+	// operation's path: /networks/{networkId}/appliance/vlans.
+	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	// The action's operation: create, update, destroy, or a word of the
+	// operation's own.
+	Operation string `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Whether single calls may be carried by a batch in place of a request of
+	// their own: the vendor's list names this very path and verb, and the
+	// operation writes configuration that all or nothing makes sense for.
+	Foldable      bool `protobuf:"varint,3,opt,name=foldable,proto3" json:"foldable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchAction) Reset() {
+	*x = BatchAction{}
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchAction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchAction) ProtoMessage() {}
+
+func (x *BatchAction) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchAction.ProtoReflect.Descriptor instead.
+func (*BatchAction) Descriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *BatchAction) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *BatchAction) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *BatchAction) GetFoldable() bool {
+	if x != nil {
+		return x.Foldable
+	}
+	return false
+}
+
+// The properties of a row that together are the row's own name.
+type RowKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names as on the wire; a dot leads into an object: network.id.
+	Properties    []string `protobuf:"bytes,1,rep,name=properties,proto3" json:"properties,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowKey) Reset() {
+	*x = RowKey{}
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowKey) ProtoMessage() {}
+
+func (x *RowKey) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowKey.ProtoReflect.Descriptor instead.
+func (*RowKey) Descriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RowKey) GetProperties() []string {
+	if x != nil {
+		return x.Properties
+	}
+	return nil
+}
+
+// Where the state of what an operation started is read.
+type Job struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operationId that reads the state.
+	Read string `protobuf:"bytes,1,opt,name=read,proto3" json:"read,omitempty"`
+	// The path parameter of that operation which the start does not have ...
+	Parameter string `protobuf:"bytes,2,opt,name=parameter,proto3" json:"parameter,omitempty"`
+	// ... and the property of the start's answer that fills it. The other path
+	// parameters are those of the start.
+	Property string `protobuf:"bytes,3,opt,name=property,proto3" json:"property,omitempty"`
+	// The job has ended as soon as one of these holds.
+	Ends          []*JobEnd `protobuf:"bytes,4,rep,name=ends,proto3" json:"ends,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Job) Reset() {
+	*x = Job{}
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Job) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Job) ProtoMessage() {}
+
+func (x *Job) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Job.ProtoReflect.Descriptor instead.
+func (*Job) Descriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Job) GetRead() string {
+	if x != nil {
+		return x.Read
+	}
+	return ""
+}
+
+func (x *Job) GetParameter() string {
+	if x != nil {
+		return x.Parameter
+	}
+	return ""
+}
+
+func (x *Job) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *Job) GetEnds() []*JobEnd {
+	if x != nil {
+		return x.Ends
+	}
+	return nil
+}
+
+// A property of a job's state and the values that say: no other state follows.
+type JobEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A name as on the wire; a dot leads into an object (status.failed), and []
+	// stands for all elements of a list (swaps[].status).
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// Text as it is; a boolean as true or false.
+	Values        []string `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobEnd) Reset() {
+	*x = JobEnd{}
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobEnd) ProtoMessage() {}
+
+func (x *JobEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobEnd.ProtoReflect.Descriptor instead.
+func (*JobEnd) Descriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *JobEnd) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *JobEnd) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// A property of a request that names something with an owner of its own.
+type NamedOwner struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A path of names as on the wire, where [] is each element of a list of
+	// objects: organizationIds, actions[].resource.
+	Property string `protobuf:"bytes,1,opt,name=property,proto3" json:"property,omitempty"`
+	// LOCATION_QUERY or LOCATION_BODY.
+	Location      Location        `protobuf:"varint,2,opt,name=location,proto3,enum=meraki.api.v1.Location" json:"location,omitempty"`
+	Kind          NamedOwner_Kind `protobuf:"varint,3,opt,name=kind,proto3,enum=meraki.api.v1.NamedOwner_Kind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedOwner) Reset() {
+	*x = NamedOwner{}
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedOwner) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedOwner) ProtoMessage() {}
+
+func (x *NamedOwner) ProtoReflect() protoreflect.Message {
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedOwner.ProtoReflect.Descriptor instead.
+func (*NamedOwner) Descriptor() ([]byte, []int) {
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *NamedOwner) GetProperty() string {
+	if x != nil {
+		return x.Property
+	}
+	return ""
+}
+
+func (x *NamedOwner) GetLocation() Location {
+	if x != nil {
+		return x.Location
+	}
+	return Location_LOCATION_UNSPECIFIED
+}
+
+func (x *NamedOwner) GetKind() NamedOwner_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return NamedOwner_KIND_UNSPECIFIED
+}
+
 type Paging struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Style PagingStyle            `protobuf:"varint,1,opt,name=style,proto3,enum=meraki.api.v1.PagingStyle" json:"style,omitempty"`
@@ -449,7 +845,7 @@ type Paging struct {
 
 func (x *Paging) Reset() {
 	*x = Paging{}
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[1]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +857,7 @@ func (x *Paging) String() string {
 func (*Paging) ProtoMessage() {}
 
 func (x *Paging) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[1]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +870,7 @@ func (x *Paging) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Paging.ProtoReflect.Descriptor instead.
 func (*Paging) Descriptor() ([]byte, []int) {
-	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{1}
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Paging) GetStyle() PagingStyle {
@@ -513,7 +909,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[2]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +921,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[2]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +934,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{2}
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Limit) GetRequests() int32 {
@@ -581,7 +977,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[3]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +989,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_meraki_api_v1_operation_proto_msgTypes[3]
+	mi := &file_meraki_api_v1_operation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +1002,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{3}
+	return file_meraki_api_v1_operation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Binding) GetLocation() Location {
@@ -663,7 +1059,7 @@ var File_meraki_api_v1_operation_proto protoreflect.FileDescriptor
 
 const file_meraki_api_v1_operation_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/api/v1/operation.proto\x12\rmeraki.api.v1\x1a google/protobuf/descriptor.proto\"\x85\x03\n" +
+	"\x1dmeraki/api/v1/operation.proto\x12\rmeraki.api.v1\x1a google/protobuf/descriptor.proto\"\xba\x04\n" +
 	"\tOperation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12'\n" +
 	"\x04verb\x18\x02 \x01(\x0e2\x13.meraki.api.v1.VerbR\x04verb\x12\x12\n" +
@@ -672,11 +1068,41 @@ const file_meraki_api_v1_operation_proto_rawDesc = "" +
 	"\x06paging\x18\x05 \x01(\v2\x15.meraki.api.v1.PagingR\x06paging\x12:\n" +
 	"\vretry_class\x18\x06 \x01(\x0e2\x19.meraki.api.v1.RetryClassR\n" +
 	"retryClass\x12*\n" +
-	"\x05limit\x18\a \x01(\v2\x14.meraki.api.v1.LimitR\x05limit\x12\x1c\n" +
-	"\tbatchable\x18\b \x01(\bR\tbatchable\x12%\n" +
+	"\x05limit\x18\a \x01(\v2\x14.meraki.api.v1.LimitR\x05limit\x12=\n" +
+	"\fbatch_action\x18\b \x01(\v2\x1a.meraki.api.v1.BatchActionR\vbatchAction\x12%\n" +
 	"\x0eresponse_field\x18\t \x01(\tR\rresponseField\x12#\n" +
 	"\rrequest_field\x18\n" +
-	" \x01(\tR\frequestField\"\x86\x01\n" +
+	" \x01(\tR\frequestField\x12.\n" +
+	"\arow_key\x18\v \x01(\v2\x15.meraki.api.v1.RowKeyR\x06rowKey\x12$\n" +
+	"\x03job\x18\f \x01(\v2\x12.meraki.api.v1.JobR\x03job\x12<\n" +
+	"\fnamed_owners\x18\r \x03(\v2\x19.meraki.api.v1.NamedOwnerR\vnamedOwners\"c\n" +
+	"\vBatchAction\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x1c\n" +
+	"\toperation\x18\x02 \x01(\tR\toperation\x12\x1a\n" +
+	"\bfoldable\x18\x03 \x01(\bR\bfoldable\"(\n" +
+	"\x06RowKey\x12\x1e\n" +
+	"\n" +
+	"properties\x18\x01 \x03(\tR\n" +
+	"properties\"~\n" +
+	"\x03Job\x12\x12\n" +
+	"\x04read\x18\x01 \x01(\tR\x04read\x12\x1c\n" +
+	"\tparameter\x18\x02 \x01(\tR\tparameter\x12\x1a\n" +
+	"\bproperty\x18\x03 \x01(\tR\bproperty\x12)\n" +
+	"\x04ends\x18\x04 \x03(\v2\x15.meraki.api.v1.JobEndR\x04ends\"<\n" +
+	"\x06JobEnd\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xfc\x01\n" +
+	"\n" +
+	"NamedOwner\x12\x1a\n" +
+	"\bproperty\x18\x01 \x01(\tR\bproperty\x123\n" +
+	"\blocation\x18\x02 \x01(\x0e2\x17.meraki.api.v1.LocationR\blocation\x122\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x1e.meraki.api.v1.NamedOwner.KindR\x04kind\"i\n" +
+	"\x04Kind\x12\x14\n" +
+	"\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11KIND_ORGANIZATION\x10\x01\x12\x10\n" +
+	"\fKIND_NETWORK\x10\x02\x12\x0f\n" +
+	"\vKIND_DEVICE\x10\x03\x12\x11\n" +
+	"\rKIND_RESOURCE\x10\x04\"\x86\x01\n" +
 	"\x06Paging\x120\n" +
 	"\x05style\x18\x01 \x01(\x0e2\x1a.meraki.api.v1.PagingStyleR\x05style\x12 \n" +
 	"\fper_page_max\x18\x02 \x01(\x05R\n" +
@@ -736,38 +1162,51 @@ func file_meraki_api_v1_operation_proto_rawDescGZIP() []byte {
 	return file_meraki_api_v1_operation_proto_rawDescData
 }
 
-var file_meraki_api_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_meraki_api_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_meraki_api_v1_operation_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_meraki_api_v1_operation_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meraki_api_v1_operation_proto_goTypes = []any{
 	(Verb)(0),                          // 0: meraki.api.v1.Verb
 	(Scope)(0),                         // 1: meraki.api.v1.Scope
 	(RetryClass)(0),                    // 2: meraki.api.v1.RetryClass
 	(PagingStyle)(0),                   // 3: meraki.api.v1.PagingStyle
 	(Location)(0),                      // 4: meraki.api.v1.Location
-	(*Operation)(nil),                  // 5: meraki.api.v1.Operation
-	(*Paging)(nil),                     // 6: meraki.api.v1.Paging
-	(*Limit)(nil),                      // 7: meraki.api.v1.Limit
-	(*Binding)(nil),                    // 8: meraki.api.v1.Binding
-	(*descriptorpb.MethodOptions)(nil), // 9: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),  // 10: google.protobuf.FieldOptions
+	(NamedOwner_Kind)(0),               // 5: meraki.api.v1.NamedOwner.Kind
+	(*Operation)(nil),                  // 6: meraki.api.v1.Operation
+	(*BatchAction)(nil),                // 7: meraki.api.v1.BatchAction
+	(*RowKey)(nil),                     // 8: meraki.api.v1.RowKey
+	(*Job)(nil),                        // 9: meraki.api.v1.Job
+	(*JobEnd)(nil),                     // 10: meraki.api.v1.JobEnd
+	(*NamedOwner)(nil),                 // 11: meraki.api.v1.NamedOwner
+	(*Paging)(nil),                     // 12: meraki.api.v1.Paging
+	(*Limit)(nil),                      // 13: meraki.api.v1.Limit
+	(*Binding)(nil),                    // 14: meraki.api.v1.Binding
+	(*descriptorpb.MethodOptions)(nil), // 15: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),  // 16: google.protobuf.FieldOptions
 }
 var file_meraki_api_v1_operation_proto_depIdxs = []int32{
 	0,  // 0: meraki.api.v1.Operation.verb:type_name -> meraki.api.v1.Verb
 	1,  // 1: meraki.api.v1.Operation.scope:type_name -> meraki.api.v1.Scope
-	6,  // 2: meraki.api.v1.Operation.paging:type_name -> meraki.api.v1.Paging
+	12, // 2: meraki.api.v1.Operation.paging:type_name -> meraki.api.v1.Paging
 	2,  // 3: meraki.api.v1.Operation.retry_class:type_name -> meraki.api.v1.RetryClass
-	7,  // 4: meraki.api.v1.Operation.limit:type_name -> meraki.api.v1.Limit
-	3,  // 5: meraki.api.v1.Paging.style:type_name -> meraki.api.v1.PagingStyle
-	4,  // 6: meraki.api.v1.Binding.location:type_name -> meraki.api.v1.Location
-	9,  // 7: meraki.api.v1.operation:extendee -> google.protobuf.MethodOptions
-	10, // 8: meraki.api.v1.binding:extendee -> google.protobuf.FieldOptions
-	5,  // 9: meraki.api.v1.operation:type_name -> meraki.api.v1.Operation
-	8,  // 10: meraki.api.v1.binding:type_name -> meraki.api.v1.Binding
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	9,  // [9:11] is the sub-list for extension type_name
-	7,  // [7:9] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	13, // 4: meraki.api.v1.Operation.limit:type_name -> meraki.api.v1.Limit
+	7,  // 5: meraki.api.v1.Operation.batch_action:type_name -> meraki.api.v1.BatchAction
+	8,  // 6: meraki.api.v1.Operation.row_key:type_name -> meraki.api.v1.RowKey
+	9,  // 7: meraki.api.v1.Operation.job:type_name -> meraki.api.v1.Job
+	11, // 8: meraki.api.v1.Operation.named_owners:type_name -> meraki.api.v1.NamedOwner
+	10, // 9: meraki.api.v1.Job.ends:type_name -> meraki.api.v1.JobEnd
+	4,  // 10: meraki.api.v1.NamedOwner.location:type_name -> meraki.api.v1.Location
+	5,  // 11: meraki.api.v1.NamedOwner.kind:type_name -> meraki.api.v1.NamedOwner.Kind
+	3,  // 12: meraki.api.v1.Paging.style:type_name -> meraki.api.v1.PagingStyle
+	4,  // 13: meraki.api.v1.Binding.location:type_name -> meraki.api.v1.Location
+	15, // 14: meraki.api.v1.operation:extendee -> google.protobuf.MethodOptions
+	16, // 15: meraki.api.v1.binding:extendee -> google.protobuf.FieldOptions
+	6,  // 16: meraki.api.v1.operation:type_name -> meraki.api.v1.Operation
+	14, // 17: meraki.api.v1.binding:type_name -> meraki.api.v1.Binding
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	16, // [16:18] is the sub-list for extension type_name
+	14, // [14:16] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meraki_api_v1_operation_proto_init() }
@@ -780,8 +1219,8 @@ func file_meraki_api_v1_operation_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meraki_api_v1_operation_proto_rawDesc), len(file_meraki_api_v1_operation_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   4,
+			NumEnums:      6,
+			NumMessages:   9,
 			NumExtensions: 2,
 			NumServices:   0,
 		},

@@ -28,12 +28,13 @@ var File_meraki_appliance_v1_appliance_service_proto protoreflect.FileDescriptor
 
 const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xbf\x9a\x03\n" +
+	"+meraki/appliance/v1/appliance_service.proto\x12\x13meraki.appliance.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/appliance/v1/clients.proto\x1a>meraki/appliance/v1/connectivity_monitoring_destinations.proto\x1a+meraki/appliance/v1/content_filtering.proto\x1a!meraki/appliance/v1/devices.proto\x1a\x1emeraki/appliance/v1/dhcp.proto\x1a#meraki/appliance/v1/dns_local.proto\x1a#meraki/appliance/v1/dns_split.proto\x1a:meraki/appliance/v1/firewall_cellular_firewall_rules.proto\x1a6meraki/appliance/v1/firewall_firewalled_services.proto\x1aBmeraki/appliance/v1/firewall_inbound_cellular_firewall_rules.proto\x1a9meraki/appliance/v1/firewall_inbound_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l3_firewall_rules.proto\x1a4meraki/appliance/v1/firewall_l7_firewall_rules.proto\x1a7meraki/appliance/v1/firewall_multicast_forwarding.proto\x1a8meraki/appliance/v1/firewall_one_to_many_nat_rules.proto\x1a7meraki/appliance/v1/firewall_one_to_one_nat_rules.proto\x1a8meraki/appliance/v1/firewall_port_forwarding_rules.proto\x1a+meraki/appliance/v1/firewall_settings.proto\x1a$meraki/appliance/v1/interfaces.proto\x1a%meraki/appliance/v1/performance.proto\x1a\"meraki/appliance/v1/policies.proto\x1a\x1fmeraki/appliance/v1/ports.proto\x1a\"meraki/appliance/v1/prefixes.proto\x1a\x1fmeraki/appliance/v1/radio.proto\x1a%meraki/appliance/v1/rf_profiles.proto\x1a!meraki/appliance/v1/routing.proto\x1a\x1fmeraki/appliance/v1/sdwan.proto\x1a\"meraki/appliance/v1/security.proto\x1a\"meraki/appliance/v1/settings.proto\x1a$meraki/appliance/v1/single_lan.proto\x1a\x1fmeraki/appliance/v1/ssids.proto\x1a'meraki/appliance/v1/static_routes.proto\x1a)meraki/appliance/v1/traffic_shaping.proto\x1a\"meraki/appliance/v1/umbrella.proto\x1a!meraki/appliance/v1/uplinks.proto\x1a\x1fmeraki/appliance/v1/vlans.proto\x1a\x1dmeraki/appliance/v1/vmx.proto\x1a\x1dmeraki/appliance/v1/vpn.proto\x1a$meraki/appliance/v1/warm_spare.proto2\xfe\xc6\x03\n" +
 	"\x10ApplianceService\x12\xf2\x01\n" +
 	"\x1dGetDeviceApplianceDhcpSubnets\x129.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsRequest\x1a:.meraki.appliance.v1.GetDeviceApplianceDhcpSubnetsResponse\"Z\xf2\xfd\x1bV\n" +
-	"\x1dgetDeviceApplianceDhcpSubnets\x10\x01\x1a(/devices/{serial}/appliance/dhcp/subnets \x040\x01J\x05items\x12\x9e\x02\n" +
-	"*CreateDeviceApplianceInterfacesPortsUpdate\x12F.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest\x1a9.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate\"m\xf2\xfd\x1bi\n" +
-	"*createDeviceApplianceInterfacesPortsUpdate\x10\x03\x1a3/devices/{serial}/appliance/interfaces/ports/update \x040\x03@\x01\x12\xdf\x01\n" +
+	"\x1dgetDeviceApplianceDhcpSubnets\x10\x01\x1a(/devices/{serial}/appliance/dhcp/subnets \x040\x01J\x05items\x12\xdd\x02\n" +
+	"*CreateDeviceApplianceInterfacesPortsUpdate\x12F.meraki.appliance.v1.CreateDeviceApplianceInterfacesPortsUpdateRequest\x1a9.meraki.appliance.v1.DeviceApplianceInterfacesPortsUpdate\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"*createDeviceApplianceInterfacesPortsUpdate\x10\x03\x1a3/devices/{serial}/appliance/interfaces/ports/update \x040\x03B=\n" +
+	"3/devices/{serial}/appliance/interfaces/ports/update\x12\x06update\x12\xdf\x01\n" +
 	"\x1dGetDeviceAppliancePerformance\x129.meraki.appliance.v1.GetDeviceAppliancePerformanceRequest\x1a/.meraki.appliance.v1.DeviceAppliancePerformance\"R\xf2\xfd\x1bN\n" +
 	"\x1dgetDeviceAppliancePerformance\x10\x01\x1a'/devices/{serial}/appliance/performance \x040\x01\x12\x90\x02\n" +
 	"#GetDeviceAppliancePrefixesDelegated\x12?.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedRequest\x1a@.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedResponse\"f\xf2\xfd\x1bb\n" +
@@ -41,39 +42,47 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"2GetDeviceAppliancePrefixesDelegatedVlanAssignments\x12N.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsRequest\x1aO.meraki.appliance.v1.GetDeviceAppliancePrefixesDelegatedVlanAssignmentsResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
 	"2getDeviceAppliancePrefixesDelegatedVlanAssignments\x10\x01\x1a>/devices/{serial}/appliance/prefixes/delegated/vlanAssignments \x040\x01J\x05items\x12\xea\x01\n" +
 	"\x1fGetDeviceApplianceRadioSettings\x12;.meraki.appliance.v1.GetDeviceApplianceRadioSettingsRequest\x1a1.meraki.appliance.v1.DeviceApplianceRadioSettings\"W\xf2\xfd\x1bS\n" +
-	"\x1fgetDeviceApplianceRadioSettings\x10\x01\x1a*/devices/{serial}/appliance/radio/settings \x040\x01\x12\xf5\x01\n" +
-	"\"UpdateDeviceApplianceRadioSettings\x12>.meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest\x1a1.meraki.appliance.v1.DeviceApplianceRadioSettings\"\\\xf2\xfd\x1bX\n" +
-	"\"updateDeviceApplianceRadioSettings\x10\x02\x1a*/devices/{serial}/appliance/radio/settings \x040\x02@\x01\x12\xf4\x01\n" +
+	"\x1fgetDeviceApplianceRadioSettings\x10\x01\x1a*/devices/{serial}/appliance/radio/settings \x040\x01\x12\xad\x02\n" +
+	"\"UpdateDeviceApplianceRadioSettings\x12>.meraki.appliance.v1.UpdateDeviceApplianceRadioSettingsRequest\x1a1.meraki.appliance.v1.DeviceApplianceRadioSettings\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\"updateDeviceApplianceRadioSettings\x10\x02\x1a*/devices/{serial}/appliance/radio/settings \x040\x02B6\n" +
+	"*/devices/{serial}/appliance/radio/settings\x12\x06update\x18\x01\x12\xf4\x01\n" +
 	"!GetDeviceApplianceUplinksSettings\x12=.meraki.appliance.v1.GetDeviceApplianceUplinksSettingsRequest\x1a3.meraki.appliance.v1.DeviceApplianceUplinksSettings\"[\xf2\xfd\x1bW\n" +
-	"!getDeviceApplianceUplinksSettings\x10\x01\x1a,/devices/{serial}/appliance/uplinks/settings \x040\x01\x12\xff\x01\n" +
-	"$UpdateDeviceApplianceUplinksSettings\x12@.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest\x1a3.meraki.appliance.v1.DeviceApplianceUplinksSettings\"`\xf2\xfd\x1b\\\n" +
-	"$updateDeviceApplianceUplinksSettings\x10\x02\x1a,/devices/{serial}/appliance/uplinks/settings \x040\x02@\x01\x12\xa2\x02\n" +
-	"+CreateDeviceApplianceVmxAuthenticationToken\x12G.meraki.appliance.v1.CreateDeviceApplianceVmxAuthenticationTokenRequest\x1a:.meraki.appliance.v1.DeviceApplianceVmxAuthenticationToken\"n\xf2\xfd\x1bj\n" +
-	"+createDeviceApplianceVmxAuthenticationToken\x10\x03\x1a3/devices/{serial}/appliance/vmx/authenticationToken \x040\x03@\x01\x12\xbf\x02\n" +
+	"!getDeviceApplianceUplinksSettings\x10\x01\x1a,/devices/{serial}/appliance/uplinks/settings \x040\x01\x12\xb9\x02\n" +
+	"$UpdateDeviceApplianceUplinksSettings\x12@.meraki.appliance.v1.UpdateDeviceApplianceUplinksSettingsRequest\x1a3.meraki.appliance.v1.DeviceApplianceUplinksSettings\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"$updateDeviceApplianceUplinksSettings\x10\x02\x1a,/devices/{serial}/appliance/uplinks/settings \x040\x02B8\n" +
+	",/devices/{serial}/appliance/uplinks/settings\x12\x06update\x18\x01\x12\xe1\x02\n" +
+	"+CreateDeviceApplianceVmxAuthenticationToken\x12G.meraki.appliance.v1.CreateDeviceApplianceVmxAuthenticationTokenRequest\x1a:.meraki.appliance.v1.DeviceApplianceVmxAuthenticationToken\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"+createDeviceApplianceVmxAuthenticationToken\x10\x03\x1a3/devices/{serial}/appliance/vmx/authenticationToken \x040\x03B=\n" +
+	"3/devices/{serial}/appliance/vmx/authenticationToken\x12\x06create\x12\xbf\x02\n" +
 	"'GetNetworkApplianceClientSecurityEvents\x12C.meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsRequest\x1aD.meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
 	"'getNetworkApplianceClientSecurityEvents\x10\x01\x1aB/networks/{networkId}/appliance/clients/{clientId}/security/events \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\xc4\x02\n" +
 	"*StreamNetworkApplianceClientSecurityEvents\x12C.meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsRequest\x1aD.meraki.appliance.v1.GetNetworkApplianceClientSecurityEventsResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
 	"'getNetworkApplianceClientSecurityEvents\x10\x01\x1aB/networks/{networkId}/appliance/clients/{clientId}/security/events \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xdc\x02\n" +
 	"5GetNetworkApplianceConnectivityMonitoringDestinations\x12Q.meraki.appliance.v1.GetNetworkApplianceConnectivityMonitoringDestinationsRequest\x1aG.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"5getNetworkApplianceConnectivityMonitoringDestinations\x10\x01\x1aB/networks/{networkId}/appliance/connectivityMonitoringDestinations \x030\x01\x12\xe7\x02\n" +
-	"8UpdateNetworkApplianceConnectivityMonitoringDestinations\x12T.meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest\x1aG.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"8updateNetworkApplianceConnectivityMonitoringDestinations\x10\x02\x1aB/networks/{networkId}/appliance/connectivityMonitoringDestinations \x030\x02@\x01\x12\x80\x02\n" +
+	"5getNetworkApplianceConnectivityMonitoringDestinations\x10\x01\x1aB/networks/{networkId}/appliance/connectivityMonitoringDestinations \x030\x01\x12\xb5\x03\n" +
+	"8UpdateNetworkApplianceConnectivityMonitoringDestinations\x12T.meraki.appliance.v1.UpdateNetworkApplianceConnectivityMonitoringDestinationsRequest\x1aG.meraki.appliance.v1.NetworkApplianceConnectivityMonitoringDestinations\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
+	"8updateNetworkApplianceConnectivityMonitoringDestinations\x10\x02\x1aB/networks/{networkId}/appliance/connectivityMonitoringDestinations \x030\x02BN\n" +
+	"B/networks/{networkId}/appliance/connectivityMonitoringDestinations\x12\x06update\x18\x01\x12\x80\x02\n" +
 	"#GetNetworkApplianceContentFiltering\x12?.meraki.appliance.v1.GetNetworkApplianceContentFilteringRequest\x1a5.meraki.appliance.v1.NetworkApplianceContentFiltering\"a\xf2\xfd\x1b]\n" +
 	"#getNetworkApplianceContentFiltering\x10\x01\x1a0/networks/{networkId}/appliance/contentFiltering \x030\x01\x12\x89\x02\n" +
 	"&UpdateNetworkApplianceContentFiltering\x12B.meraki.appliance.v1.UpdateNetworkApplianceContentFilteringRequest\x1a5.meraki.appliance.v1.NetworkApplianceContentFiltering\"d\xf2\xfd\x1b`\n" +
 	"&updateNetworkApplianceContentFiltering\x10\x02\x1a0/networks/{networkId}/appliance/contentFiltering \x030\x02\x12\xb3\x02\n" +
 	"-GetNetworkApplianceContentFilteringCategories\x12I.meraki.appliance.v1.GetNetworkApplianceContentFilteringCategoriesRequest\x1a?.meraki.appliance.v1.NetworkApplianceContentFilteringCategories\"v\xf2\xfd\x1br\n" +
-	"-getNetworkApplianceContentFilteringCategories\x10\x01\x1a;/networks/{networkId}/appliance/contentFiltering/categories \x030\x01\x12\x91\x02\n" +
-	"'UpdateNetworkApplianceDevicesRedundancy\x12C.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest\x1a6.meraki.appliance.v1.NetworkApplianceDevicesRedundancy\"i\xf2\xfd\x1be\n" +
-	"'updateNetworkApplianceDevicesRedundancy\x10\x02\x1a2/networks/{networkId}/appliance/devices/redundancy \x030\x02@\x01\x12\xa6\x02\n" +
-	"+CreateNetworkApplianceDevicesRedundancySwap\x12G.meraki.appliance.v1.CreateNetworkApplianceDevicesRedundancySwapRequest\x1a:.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap\"r\xf2\xfd\x1bn\n" +
-	"+createNetworkApplianceDevicesRedundancySwap\x10\x03\x1a7/networks/{networkId}/appliance/devices/redundancy/swap \x030\x03@\x01\x12\xc2\x02\n" +
+	"-getNetworkApplianceContentFilteringCategories\x10\x01\x1a;/networks/{networkId}/appliance/contentFiltering/categories \x030\x01\x12\xee\x02\n" +
+	"'UpdateNetworkApplianceDevicesRedundancy\x12C.meraki.appliance.v1.UpdateNetworkApplianceDevicesRedundancyRequest\x1a6.meraki.appliance.v1.NetworkApplianceDevicesRedundancy\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"'updateNetworkApplianceDevicesRedundancy\x10\x02\x1a2/networks/{networkId}/appliance/devices/redundancy \x030\x02B>\n" +
+	"2/networks/{networkId}/appliance/devices/redundancy\x12\x06update\x18\x01j\x1b\n" +
+	"\x15designations[].serial\x10\x03\x18\x03\x12\xe7\x02\n" +
+	"+CreateNetworkApplianceDevicesRedundancySwap\x12G.meraki.appliance.v1.CreateNetworkApplianceDevicesRedundancySwapRequest\x1a:.meraki.appliance.v1.NetworkApplianceDevicesRedundancySwap\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"+createNetworkApplianceDevicesRedundancySwap\x10\x03\x1a7/networks/{networkId}/appliance/devices/redundancy/swap \x030\x03B?\n" +
+	"7/networks/{networkId}/appliance/devices/redundancy/swap\x12\x04swap\x12\xc2\x02\n" +
 	"0GetNetworkApplianceFirewallCellularFirewallRules\x12L.meraki.appliance.v1.GetNetworkApplianceFirewallCellularFirewallRulesRequest\x1aB.meraki.appliance.v1.NetworkApplianceFirewallCellularFirewallRules\"|\xf2\xfd\x1bx\n" +
 	"0getNetworkApplianceFirewallCellularFirewallRules\x10\x01\x1a>/networks/{networkId}/appliance/firewall/cellularFirewallRules \x030\x01\x12\xcb\x02\n" +
 	"3UpdateNetworkApplianceFirewallCellularFirewallRules\x12O.meraki.appliance.v1.UpdateNetworkApplianceFirewallCellularFirewallRulesRequest\x1aB.meraki.appliance.v1.NetworkApplianceFirewallCellularFirewallRules\"\x7f\xf2\xfd\x1b{\n" +
-	"3updateNetworkApplianceFirewallCellularFirewallRules\x10\x02\x1a>/networks/{networkId}/appliance/firewall/cellularFirewallRules \x030\x02\x12\xc5\x02\n" +
-	"-GetNetworkApplianceFirewallFirewalledServices\x12I.meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesRequest\x1aJ.meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesResponse\"}\xf2\xfd\x1by\n" +
-	"-getNetworkApplianceFirewallFirewalledServices\x10\x01\x1a;/networks/{networkId}/appliance/firewall/firewalledServices \x030\x01J\x05items\x12\xb9\x02\n" +
+	"3updateNetworkApplianceFirewallCellularFirewallRules\x10\x02\x1a>/networks/{networkId}/appliance/firewall/cellularFirewallRules \x030\x02\x12\xd2\x02\n" +
+	"-GetNetworkApplianceFirewallFirewalledServices\x12I.meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesRequest\x1aJ.meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServicesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
+	"-getNetworkApplianceFirewallFirewalledServices\x10\x01\x1a;/networks/{networkId}/appliance/firewall/firewalledServices \x030\x01J\x05itemsZ\t\n" +
+	"\aservice\x12\xb9\x02\n" +
 	",GetNetworkApplianceFirewallFirewalledService\x12H.meraki.appliance.v1.GetNetworkApplianceFirewallFirewalledServiceRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallFirewalledService\"\x7f\xf2\xfd\x1b{\n" +
 	",getNetworkApplianceFirewallFirewalledService\x10\x01\x1aE/networks/{networkId}/appliance/firewall/firewalledServices/{service} \x030\x01\x12\xc3\x02\n" +
 	"/UpdateNetworkApplianceFirewallFirewalledService\x12K.meraki.appliance.v1.UpdateNetworkApplianceFirewallFirewalledServiceRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallFirewalledService\"\x82\x01\xf2\xfd\x1b~\n" +
@@ -91,13 +100,15 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"-UpdateNetworkApplianceFirewallL3FirewallRules\x12I.meraki.appliance.v1.UpdateNetworkApplianceFirewallL3FirewallRulesRequest\x1a<.meraki.appliance.v1.NetworkApplianceFirewallL3FirewallRules\"s\xf2\xfd\x1bo\n" +
 	"-updateNetworkApplianceFirewallL3FirewallRules\x10\x02\x1a8/networks/{networkId}/appliance/firewall/l3FirewallRules \x030\x02\x12\xa4\x02\n" +
 	"*GetNetworkApplianceFirewallL7FirewallRules\x12F.meraki.appliance.v1.GetNetworkApplianceFirewallL7FirewallRulesRequest\x1a<.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules\"p\xf2\xfd\x1bl\n" +
-	"*getNetworkApplianceFirewallL7FirewallRules\x10\x01\x1a8/networks/{networkId}/appliance/firewall/l7FirewallRules \x030\x01\x12\xaf\x02\n" +
-	"-UpdateNetworkApplianceFirewallL7FirewallRules\x12I.meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest\x1a<.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules\"u\xf2\xfd\x1bq\n" +
-	"-updateNetworkApplianceFirewallL7FirewallRules\x10\x02\x1a8/networks/{networkId}/appliance/firewall/l7FirewallRules \x030\x02@\x01\x12\x90\x03\n" +
+	"*getNetworkApplianceFirewallL7FirewallRules\x10\x01\x1a8/networks/{networkId}/appliance/firewall/l7FirewallRules \x030\x01\x12\xf5\x02\n" +
+	"-UpdateNetworkApplianceFirewallL7FirewallRules\x12I.meraki.appliance.v1.UpdateNetworkApplianceFirewallL7FirewallRulesRequest\x1a<.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRules\"\xba\x01\xf2\xfd\x1b\xb5\x01\n" +
+	"-updateNetworkApplianceFirewallL7FirewallRules\x10\x02\x1a8/networks/{networkId}/appliance/firewall/l7FirewallRules \x030\x02BD\n" +
+	"8/networks/{networkId}/appliance/firewall/l7FirewallRules\x12\x06update\x18\x01\x12\x90\x03\n" +
 	"?GetNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x12[.meraki.appliance.v1.GetNetworkApplianceFirewallL7FirewallRulesApplicationCategoriesRequest\x1aQ.meraki.appliance.v1.NetworkApplianceFirewallL7FirewallRulesApplicationCategories\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
-	"?getNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x10\x01\x1aN/networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories \x030\x01\x12\xc3\x02\n" +
-	"1UpdateNetworkApplianceFirewallMulticastForwarding\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding\"}\xf2\xfd\x1by\n" +
-	"1updateNetworkApplianceFirewallMulticastForwarding\x10\x02\x1a</networks/{networkId}/appliance/firewall/multicastForwarding \x030\x02@\x01\x12\xae\x02\n" +
+	"?getNetworkApplianceFirewallL7FirewallRulesApplicationCategories\x10\x01\x1aN/networks/{networkId}/appliance/firewall/l7FirewallRules/applicationCategories \x030\x01\x12\x8d\x03\n" +
+	"1UpdateNetworkApplianceFirewallMulticastForwarding\x12M.meraki.appliance.v1.UpdateNetworkApplianceFirewallMulticastForwardingRequest\x1a@.meraki.appliance.v1.NetworkApplianceFirewallMulticastForwarding\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"1updateNetworkApplianceFirewallMulticastForwarding\x10\x02\x1a</networks/{networkId}/appliance/firewall/multicastForwarding \x030\x02BH\n" +
+	"</networks/{networkId}/appliance/firewall/multicastForwarding\x12\x06update\x18\x01\x12\xae\x02\n" +
 	",GetNetworkApplianceFirewallOneToManyNatRules\x12H.meraki.appliance.v1.GetNetworkApplianceFirewallOneToManyNatRulesRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules\"t\xf2\xfd\x1bp\n" +
 	",getNetworkApplianceFirewallOneToManyNatRules\x10\x01\x1a:/networks/{networkId}/appliance/firewall/oneToManyNatRules \x030\x01\x12\xb7\x02\n" +
 	"/UpdateNetworkApplianceFirewallOneToManyNatRules\x12K.meraki.appliance.v1.UpdateNetworkApplianceFirewallOneToManyNatRulesRequest\x1a>.meraki.appliance.v1.NetworkApplianceFirewallOneToManyNatRules\"w\xf2\xfd\x1bs\n" +
@@ -113,41 +124,54 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"#GetNetworkApplianceFirewallSettings\x12?.meraki.appliance.v1.GetNetworkApplianceFirewallSettingsRequest\x1a5.meraki.appliance.v1.NetworkApplianceFirewallSettings\"b\xf2\xfd\x1b^\n" +
 	"#getNetworkApplianceFirewallSettings\x10\x01\x1a1/networks/{networkId}/appliance/firewall/settings \x030\x01\x12\x8a\x02\n" +
 	"&UpdateNetworkApplianceFirewallSettings\x12B.meraki.appliance.v1.UpdateNetworkApplianceFirewallSettingsRequest\x1a5.meraki.appliance.v1.NetworkApplianceFirewallSettings\"e\xf2\xfd\x1ba\n" +
-	"&updateNetworkApplianceFirewallSettings\x10\x02\x1a1/networks/{networkId}/appliance/firewall/settings \x030\x02\x12\xf8\x01\n" +
-	"\"CreateNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request\x1a1.meraki.appliance.v1.NetworkApplianceInterfacesL3\"_\xf2\xfd\x1b[\n" +
-	"\"createNetworkApplianceInterfacesL3\x10\x03\x1a-/networks/{networkId}/appliance/interfaces/l3 \x030\x03@\x01\x12\x86\x02\n" +
-	"\"UpdateNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request\x1a1.meraki.appliance.v1.NetworkApplianceInterfacesL3\"m\xf2\xfd\x1bi\n" +
-	"\"updateNetworkApplianceInterfacesL3\x10\x02\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02@\x01\x12\xeb\x01\n" +
-	"\"DeleteNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Request\x1a\x16.google.protobuf.Empty\"m\xf2\xfd\x1bi\n" +
-	"\"deleteNetworkApplianceInterfacesL3\x10\x04\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02@\x01\x12\xdb\x01\n" +
-	"\x18GetNetworkAppliancePorts\x124.meraki.appliance.v1.GetNetworkAppliancePortsRequest\x1a5.meraki.appliance.v1.GetNetworkAppliancePortsResponse\"R\xf2\xfd\x1bN\n" +
-	"\x18getNetworkAppliancePorts\x10\x01\x1a%/networks/{networkId}/appliance/ports \x030\x01J\x05items\x12\xce\x01\n" +
+	"&updateNetworkApplianceFirewallSettings\x10\x02\x1a1/networks/{networkId}/appliance/firewall/settings \x030\x02\x12\xb3\x02\n" +
+	"\"CreateNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.CreateNetworkApplianceInterfacesL3Request\x1a1.meraki.appliance.v1.NetworkApplianceInterfacesL3\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\"createNetworkApplianceInterfacesL3\x10\x03\x1a-/networks/{networkId}/appliance/interfaces/l3 \x030\x03B9\n" +
+	"-/networks/{networkId}/appliance/interfaces/l3\x12\x06create\x18\x01\x12\xcf\x02\n" +
+	"\"UpdateNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.UpdateNetworkApplianceInterfacesL3Request\x1a1.meraki.appliance.v1.NetworkApplianceInterfacesL3\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	"\"updateNetworkApplianceInterfacesL3\x10\x02\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02BG\n" +
+	";/networks/{networkId}/appliance/interfaces/l3/{interfaceId}\x12\x06update\x18\x01\x12\xb5\x02\n" +
+	"\"DeleteNetworkApplianceInterfacesL3\x12>.meraki.appliance.v1.DeleteNetworkApplianceInterfacesL3Request\x1a\x16.google.protobuf.Empty\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"\"deleteNetworkApplianceInterfacesL3\x10\x04\x1a;/networks/{networkId}/appliance/interfaces/l3/{interfaceId} \x030\x02BH\n" +
+	";/networks/{networkId}/appliance/interfaces/l3/{interfaceId}\x12\adestroy\x18\x01\x12\xe5\x01\n" +
+	"\x18GetNetworkAppliancePorts\x124.meraki.appliance.v1.GetNetworkAppliancePortsRequest\x1a5.meraki.appliance.v1.GetNetworkAppliancePortsResponse\"\\\xf2\xfd\x1bX\n" +
+	"\x18getNetworkAppliancePorts\x10\x01\x1a%/networks/{networkId}/appliance/ports \x030\x01J\x05itemsZ\b\n" +
+	"\x06number\x12\xce\x01\n" +
 	"\x17GetNetworkAppliancePort\x123.meraki.appliance.v1.GetNetworkAppliancePortRequest\x1a).meraki.appliance.v1.NetworkAppliancePort\"S\xf2\xfd\x1bO\n" +
-	"\x17getNetworkAppliancePort\x10\x01\x1a./networks/{networkId}/appliance/ports/{portId} \x030\x01\x12\xd9\x01\n" +
-	"\x1aUpdateNetworkAppliancePort\x126.meraki.appliance.v1.UpdateNetworkAppliancePortRequest\x1a).meraki.appliance.v1.NetworkAppliancePort\"X\xf2\xfd\x1bT\n" +
-	"\x1aupdateNetworkAppliancePort\x10\x02\x1a./networks/{networkId}/appliance/ports/{portId} \x030\x02@\x01\x12\xbc\x02\n" +
-	"+GetNetworkAppliancePrefixesDelegatedStatics\x12G.meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsRequest\x1aH.meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse\"z\xf2\xfd\x1bv\n" +
-	"+getNetworkAppliancePrefixesDelegatedStatics\x10\x01\x1a:/networks/{networkId}/appliance/prefixes/delegated/statics \x030\x01J\x05items\x12\xb1\x02\n" +
-	"-CreateNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"w\xf2\xfd\x1bs\n" +
-	"-createNetworkAppliancePrefixesDelegatedStatic\x10\x03\x1a:/networks/{networkId}/appliance/prefixes/delegated/statics \x030\x03@\x01\x12\xc2\x02\n" +
+	"\x17getNetworkAppliancePort\x10\x01\x1a./networks/{networkId}/appliance/ports/{portId} \x030\x01\x12\x95\x02\n" +
+	"\x1aUpdateNetworkAppliancePort\x126.meraki.appliance.v1.UpdateNetworkAppliancePortRequest\x1a).meraki.appliance.v1.NetworkAppliancePort\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\x1aupdateNetworkAppliancePort\x10\x02\x1a./networks/{networkId}/appliance/ports/{portId} \x030\x02B:\n" +
+	"./networks/{networkId}/appliance/ports/{portId}\x12\x06update\x18\x01\x12\xd9\x02\n" +
+	"+GetNetworkAppliancePrefixesDelegatedStatics\x12G.meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsRequest\x1aH.meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticsResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"+getNetworkAppliancePrefixesDelegatedStatics\x10\x01\x1a:/networks/{networkId}/appliance/prefixes/delegated/statics \x030\x01J\x05itemsZ\x19\n" +
+	"\x17staticDelegatedPrefixId\x12\xf9\x02\n" +
+	"-CreateNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.CreateNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"\xbe\x01\xf2\xfd\x1b\xb9\x01\n" +
+	"-createNetworkAppliancePrefixesDelegatedStatic\x10\x03\x1a:/networks/{networkId}/appliance/prefixes/delegated/statics \x030\x03BF\n" +
+	":/networks/{networkId}/appliance/prefixes/delegated/statics\x12\x06create\x18\x01\x12\xc2\x02\n" +
 	"*GetNetworkAppliancePrefixesDelegatedStatic\x12F.meraki.appliance.v1.GetNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"*getNetworkAppliancePrefixesDelegatedStatic\x10\x01\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x01\x12\xcd\x02\n" +
-	"-UpdateNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	"-updateNetworkAppliancePrefixesDelegatedStatic\x10\x02\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02@\x01\x12\xa7\x02\n" +
-	"-DeleteNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticRequest\x1a\x16.google.protobuf.Empty\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	"-deleteNetworkAppliancePrefixesDelegatedStatic\x10\x04\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02@\x01\x12\xe2\x01\n" +
+	"*getNetworkAppliancePrefixesDelegatedStatic\x10\x01\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x01\x12\xad\x03\n" +
+	"-UpdateNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.UpdateNetworkAppliancePrefixesDelegatedStaticRequest\x1a<.meraki.appliance.v1.NetworkAppliancePrefixesDelegatedStatic\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
+	"-updateNetworkAppliancePrefixesDelegatedStatic\x10\x02\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02B`\n" +
+	"T/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}\x12\x06update\x18\x01\x12\x88\x03\n" +
+	"-DeleteNetworkAppliancePrefixesDelegatedStatic\x12I.meraki.appliance.v1.DeleteNetworkAppliancePrefixesDelegatedStaticRequest\x1a\x16.google.protobuf.Empty\"\xf3\x01\xf2\xfd\x1b\xee\x01\n" +
+	"-deleteNetworkAppliancePrefixesDelegatedStatic\x10\x04\x1aT/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId} \x030\x02Ba\n" +
+	"T/networks/{networkId}/appliance/prefixes/delegated/statics/{staticDelegatedPrefixId}\x12\adestroy\x18\x01\x12\xe2\x01\n" +
 	"\x1dGetNetworkApplianceRfProfiles\x129.meraki.appliance.v1.GetNetworkApplianceRfProfilesRequest\x1a/.meraki.appliance.v1.NetworkApplianceRfProfiles\"U\xf2\xfd\x1bQ\n" +
-	"\x1dgetNetworkApplianceRfProfiles\x10\x01\x1a*/networks/{networkId}/appliance/rfProfiles \x030\x01\x12\xe9\x01\n" +
-	"\x1fCreateNetworkApplianceRfProfile\x12;.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"Y\xf2\xfd\x1bU\n" +
-	"\x1fcreateNetworkApplianceRfProfile\x10\x03\x1a*/networks/{networkId}/appliance/rfProfiles \x030\x03@\x01\x12\xec\x01\n" +
+	"\x1dgetNetworkApplianceRfProfiles\x10\x01\x1a*/networks/{networkId}/appliance/rfProfiles \x030\x01\x12\xa1\x02\n" +
+	"\x1fCreateNetworkApplianceRfProfile\x12;.meraki.appliance.v1.CreateNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"\x1fcreateNetworkApplianceRfProfile\x10\x03\x1a*/networks/{networkId}/appliance/rfProfiles \x030\x03B6\n" +
+	"*/networks/{networkId}/appliance/rfProfiles\x12\x06create\x18\x01\x12\xec\x01\n" +
 	"\x1cGetNetworkApplianceRfProfile\x128.meraki.appliance.v1.GetNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"b\xf2\xfd\x1b^\n" +
-	"\x1cgetNetworkApplianceRfProfile\x10\x01\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x01\x12\xf7\x01\n" +
-	"\x1fUpdateNetworkApplianceRfProfile\x12;.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"g\xf2\xfd\x1bc\n" +
-	"\x1fupdateNetworkApplianceRfProfile\x10\x02\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02@\x01\x12\xdf\x01\n" +
-	"\x1fDeleteNetworkApplianceRfProfile\x12;.meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest\x1a\x16.google.protobuf.Empty\"g\xf2\xfd\x1bc\n" +
-	"\x1fdeleteNetworkApplianceRfProfile\x10\x04\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02@\x01\x12\xa5\x02\n" +
-	"+UpdateNetworkApplianceSdwanInternetPolicies\x12G.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest\x1a:.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies\"q\xf2\xfd\x1bm\n" +
-	"+updateNetworkApplianceSdwanInternetPolicies\x10\x02\x1a6/networks/{networkId}/appliance/sdwan/internetPolicies \x030\x02@\x01\x12\x92\x02\n" +
+	"\x1cgetNetworkApplianceRfProfile\x10\x01\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x01\x12\xbd\x02\n" +
+	"\x1fUpdateNetworkApplianceRfProfile\x12;.meraki.appliance.v1.UpdateNetworkApplianceRfProfileRequest\x1a..meraki.appliance.v1.NetworkApplianceRfProfile\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"\x1fupdateNetworkApplianceRfProfile\x10\x02\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02BD\n" +
+	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xa6\x02\n" +
+	"\x1fDeleteNetworkApplianceRfProfile\x12;.meraki.appliance.v1.DeleteNetworkApplianceRfProfileRequest\x1a\x16.google.protobuf.Empty\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"\x1fdeleteNetworkApplianceRfProfile\x10\x04\x1a8/networks/{networkId}/appliance/rfProfiles/{rfProfileId} \x030\x02BE\n" +
+	"8/networks/{networkId}/appliance/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\xe9\x02\n" +
+	"+UpdateNetworkApplianceSdwanInternetPolicies\x12G.meraki.appliance.v1.UpdateNetworkApplianceSdwanInternetPoliciesRequest\x1a:.meraki.appliance.v1.NetworkApplianceSdwanInternetPolicies\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	"+updateNetworkApplianceSdwanInternetPolicies\x10\x02\x1a6/networks/{networkId}/appliance/sdwan/internetPolicies \x030\x02BB\n" +
+	"6/networks/{networkId}/appliance/sdwan/internetPolicies\x12\x06update\x18\x01\x12\x92\x02\n" +
 	"!GetNetworkApplianceSecurityEvents\x12=.meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest\x1a>.meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse\"n\xf2\xfd\x1bj\n" +
 	"!getNetworkApplianceSecurityEvents\x10\x01\x1a//networks/{networkId}/appliance/security/events \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\x97\x02\n" +
 	"$StreamNetworkApplianceSecurityEvents\x12=.meraki.appliance.v1.GetNetworkApplianceSecurityEventsRequest\x1a>.meraki.appliance.v1.GetNetworkApplianceSecurityEventsResponse\"n\xf2\xfd\x1bj\n" +
@@ -161,21 +185,26 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"%UpdateNetworkApplianceSecurityMalware\x12A.meraki.appliance.v1.UpdateNetworkApplianceSecurityMalwareRequest\x1a4.meraki.appliance.v1.NetworkApplianceSecurityMalware\"c\xf2\xfd\x1b_\n" +
 	"%updateNetworkApplianceSecurityMalware\x10\x02\x1a0/networks/{networkId}/appliance/security/malware \x030\x02\x12\xd8\x01\n" +
 	"\x1bGetNetworkApplianceSettings\x127.meraki.appliance.v1.GetNetworkApplianceSettingsRequest\x1a-.meraki.appliance.v1.NetworkApplianceSettings\"Q\xf2\xfd\x1bM\n" +
-	"\x1bgetNetworkApplianceSettings\x10\x01\x1a(/networks/{networkId}/appliance/settings \x030\x01\x12\xe3\x01\n" +
-	"\x1eUpdateNetworkApplianceSettings\x12:.meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest\x1a-.meraki.appliance.v1.NetworkApplianceSettings\"V\xf2\xfd\x1bR\n" +
-	"\x1eupdateNetworkApplianceSettings\x10\x02\x1a(/networks/{networkId}/appliance/settings \x030\x02@\x01\x12\xdd\x01\n" +
+	"\x1bgetNetworkApplianceSettings\x10\x01\x1a(/networks/{networkId}/appliance/settings \x030\x01\x12\x99\x02\n" +
+	"\x1eUpdateNetworkApplianceSettings\x12:.meraki.appliance.v1.UpdateNetworkApplianceSettingsRequest\x1a-.meraki.appliance.v1.NetworkApplianceSettings\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
+	"\x1eupdateNetworkApplianceSettings\x10\x02\x1a(/networks/{networkId}/appliance/settings \x030\x02B4\n" +
+	"(/networks/{networkId}/appliance/settings\x12\x06update\x18\x01\x12\xdd\x01\n" +
 	"\x1cGetNetworkApplianceSingleLan\x128.meraki.appliance.v1.GetNetworkApplianceSingleLanRequest\x1a..meraki.appliance.v1.NetworkApplianceSingleLan\"S\xf2\xfd\x1bO\n" +
-	"\x1cgetNetworkApplianceSingleLan\x10\x01\x1a)/networks/{networkId}/appliance/singleLan \x030\x01\x12\xe8\x01\n" +
-	"\x1fUpdateNetworkApplianceSingleLan\x12;.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest\x1a..meraki.appliance.v1.NetworkApplianceSingleLan\"X\xf2\xfd\x1bT\n" +
-	"\x1fupdateNetworkApplianceSingleLan\x10\x02\x1a)/networks/{networkId}/appliance/singleLan \x030\x02@\x01\x12\xdb\x01\n" +
-	"\x18GetNetworkApplianceSsids\x124.meraki.appliance.v1.GetNetworkApplianceSsidsRequest\x1a5.meraki.appliance.v1.GetNetworkApplianceSsidsResponse\"R\xf2\xfd\x1bN\n" +
-	"\x18getNetworkApplianceSsids\x10\x01\x1a%/networks/{networkId}/appliance/ssids \x030\x01J\x05items\x12\xce\x01\n" +
+	"\x1cgetNetworkApplianceSingleLan\x10\x01\x1a)/networks/{networkId}/appliance/singleLan \x030\x01\x12\x9f\x02\n" +
+	"\x1fUpdateNetworkApplianceSingleLan\x12;.meraki.appliance.v1.UpdateNetworkApplianceSingleLanRequest\x1a..meraki.appliance.v1.NetworkApplianceSingleLan\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"\x1fupdateNetworkApplianceSingleLan\x10\x02\x1a)/networks/{networkId}/appliance/singleLan \x030\x02B5\n" +
+	")/networks/{networkId}/appliance/singleLan\x12\x06update\x18\x01\x12\xe5\x01\n" +
+	"\x18GetNetworkApplianceSsids\x124.meraki.appliance.v1.GetNetworkApplianceSsidsRequest\x1a5.meraki.appliance.v1.GetNetworkApplianceSsidsResponse\"\\\xf2\xfd\x1bX\n" +
+	"\x18getNetworkApplianceSsids\x10\x01\x1a%/networks/{networkId}/appliance/ssids \x030\x01J\x05itemsZ\b\n" +
+	"\x06number\x12\xce\x01\n" +
 	"\x17GetNetworkApplianceSsid\x123.meraki.appliance.v1.GetNetworkApplianceSsidRequest\x1a).meraki.appliance.v1.NetworkApplianceSsid\"S\xf2\xfd\x1bO\n" +
-	"\x17getNetworkApplianceSsid\x10\x01\x1a./networks/{networkId}/appliance/ssids/{number} \x030\x01\x12\xd9\x01\n" +
-	"\x1aUpdateNetworkApplianceSsid\x126.meraki.appliance.v1.UpdateNetworkApplianceSsidRequest\x1a).meraki.appliance.v1.NetworkApplianceSsid\"X\xf2\xfd\x1bT\n" +
-	"\x1aupdateNetworkApplianceSsid\x10\x02\x1a./networks/{networkId}/appliance/ssids/{number} \x030\x02@\x01\x12\xfe\x01\n" +
-	"\x1fGetNetworkApplianceStaticRoutes\x12;.meraki.appliance.v1.GetNetworkApplianceStaticRoutesRequest\x1a<.meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse\"`\xf2\xfd\x1b\\\n" +
-	"\x1fgetNetworkApplianceStaticRoutes\x10\x01\x1a,/networks/{networkId}/appliance/staticRoutes \x030\x01J\x05items\x12\xf1\x01\n" +
+	"\x17getNetworkApplianceSsid\x10\x01\x1a./networks/{networkId}/appliance/ssids/{number} \x030\x01\x12\x95\x02\n" +
+	"\x1aUpdateNetworkApplianceSsid\x126.meraki.appliance.v1.UpdateNetworkApplianceSsidRequest\x1a).meraki.appliance.v1.NetworkApplianceSsid\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\x1aupdateNetworkApplianceSsid\x10\x02\x1a./networks/{networkId}/appliance/ssids/{number} \x030\x02B:\n" +
+	"./networks/{networkId}/appliance/ssids/{number}\x12\x06update\x18\x01\x12\x84\x02\n" +
+	"\x1fGetNetworkApplianceStaticRoutes\x12;.meraki.appliance.v1.GetNetworkApplianceStaticRoutesRequest\x1a<.meraki.appliance.v1.GetNetworkApplianceStaticRoutesResponse\"f\xf2\xfd\x1bb\n" +
+	"\x1fgetNetworkApplianceStaticRoutes\x10\x01\x1a,/networks/{networkId}/appliance/staticRoutes \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf1\x01\n" +
 	"!CreateNetworkApplianceStaticRoute\x12=.meraki.appliance.v1.CreateNetworkApplianceStaticRouteRequest\x1a0.meraki.appliance.v1.NetworkApplianceStaticRoute\"[\xf2\xfd\x1bW\n" +
 	"!createNetworkApplianceStaticRoute\x10\x03\x1a,/networks/{networkId}/appliance/staticRoutes \x030\x03\x12\xf8\x01\n" +
 	"\x1eGetNetworkApplianceStaticRoute\x12:.meraki.appliance.v1.GetNetworkApplianceStaticRouteRequest\x1a0.meraki.appliance.v1.NetworkApplianceStaticRoute\"h\xf2\xfd\x1bd\n" +
@@ -187,141 +216,223 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"!GetNetworkApplianceTrafficShaping\x12=.meraki.appliance.v1.GetNetworkApplianceTrafficShapingRequest\x1a3.meraki.appliance.v1.NetworkApplianceTrafficShaping\"]\xf2\xfd\x1bY\n" +
 	"!getNetworkApplianceTrafficShaping\x10\x01\x1a./networks/{networkId}/appliance/trafficShaping \x030\x01\x12\xff\x01\n" +
 	"$UpdateNetworkApplianceTrafficShaping\x12@.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRequest\x1a3.meraki.appliance.v1.NetworkApplianceTrafficShaping\"`\xf2\xfd\x1b\\\n" +
-	"$updateNetworkApplianceTrafficShaping\x10\x02\x1a./networks/{networkId}/appliance/trafficShaping \x030\x02\x12\x83\x03\n" +
-	"9GetNetworkApplianceTrafficShapingCustomPerformanceClasses\x12U.meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest\x1aV.meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"9getNetworkApplianceTrafficShapingCustomPerformanceClasses\x10\x01\x1aG/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses \x030\x01J\x05items\x12\xf4\x02\n" +
-	":CreateNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	":createNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x03\x1aG/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses \x030\x03@\x01\x12\x84\x03\n" +
+	"$updateNetworkApplianceTrafficShaping\x10\x02\x1a./networks/{networkId}/appliance/trafficShaping \x030\x02\x12\x9f\x03\n" +
+	"9GetNetworkApplianceTrafficShapingCustomPerformanceClasses\x12U.meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesRequest\x1aV.meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassesResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"9getNetworkApplianceTrafficShapingCustomPerformanceClasses\x10\x01\x1aG/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses \x030\x01J\x05itemsZ\x1a\n" +
+	"\x18customPerformanceClassId\x12\xc7\x03\n" +
+	":CreateNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.CreateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\xe5\x01\xf2\xfd\x1b\xe0\x01\n" +
+	":createNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x03\x1aG/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses \x030\x03BS\n" +
+	"G/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses\x12\x06create\x18\x01\x12\x84\x03\n" +
 	"7GetNetworkApplianceTrafficShapingCustomPerformanceClass\x12S.meraki.appliance.v1.GetNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
-	"7getNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x01\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x01\x12\x8f\x03\n" +
-	":UpdateNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
-	":updateNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x02\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02@\x01\x12\xdc\x02\n" +
-	":DeleteNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1a\x16.google.protobuf.Empty\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
-	":deleteNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x04\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02@\x01\x12\x90\x02\n" +
+	"7getNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x01\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x01\x12\xfd\x03\n" +
+	":UpdateNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1aI.meraki.appliance.v1.NetworkApplianceTrafficShapingCustomPerformanceClass\"\x9b\x02\xf2\xfd\x1b\x96\x02\n" +
+	":updateNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x02\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02Bn\n" +
+	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\x06update\x18\x01\x12\xcb\x03\n" +
+	":DeleteNetworkApplianceTrafficShapingCustomPerformanceClass\x12V.meraki.appliance.v1.DeleteNetworkApplianceTrafficShapingCustomPerformanceClassRequest\x1a\x16.google.protobuf.Empty\"\x9c\x02\xf2\xfd\x1b\x97\x02\n" +
+	":deleteNetworkApplianceTrafficShapingCustomPerformanceClass\x10\x04\x1ab/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId} \x030\x02Bo\n" +
+	"b/networks/{networkId}/appliance/trafficShaping/customPerformanceClasses/{customPerformanceClassId}\x12\adestroy\x18\x01\x12\x90\x02\n" +
 	"&GetNetworkApplianceTrafficShapingRules\x12B.meraki.appliance.v1.GetNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"h\xf2\xfd\x1bd\n" +
-	"&getNetworkApplianceTrafficShapingRules\x10\x01\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x01\x12\x9b\x02\n" +
-	")UpdateNetworkApplianceTrafficShapingRules\x12E.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"m\xf2\xfd\x1bi\n" +
-	")updateNetworkApplianceTrafficShapingRules\x10\x02\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x02@\x01\x12\xc2\x02\n" +
+	"&getNetworkApplianceTrafficShapingRules\x10\x01\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x01\x12\xdd\x02\n" +
+	")UpdateNetworkApplianceTrafficShapingRules\x12E.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingRulesRequest\x1a8.meraki.appliance.v1.NetworkApplianceTrafficShapingRules\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	")updateNetworkApplianceTrafficShapingRules\x10\x02\x1a4/networks/{networkId}/appliance/trafficShaping/rules \x030\x02B@\n" +
+	"4/networks/{networkId}/appliance/trafficShaping/rules\x12\x06update\x18\x01\x12\xc2\x02\n" +
 	"0GetNetworkApplianceTrafficShapingUplinkBandwidth\x12L.meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkBandwidthRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth\"|\xf2\xfd\x1bx\n" +
-	"0getNetworkApplianceTrafficShapingUplinkBandwidth\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x01\x12\xce\x02\n" +
-	"3UpdateNetworkApplianceTrafficShapingUplinkBandwidth\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth\"\x81\x01\xf2\xfd\x1b}\n" +
-	"3updateNetworkApplianceTrafficShapingUplinkBandwidth\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x02@\x01\x12\xc2\x02\n" +
+	"0getNetworkApplianceTrafficShapingUplinkBandwidth\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x01\x12\x99\x03\n" +
+	"3UpdateNetworkApplianceTrafficShapingUplinkBandwidth\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkBandwidthRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkBandwidth\"\xcc\x01\xf2\xfd\x1b\xc7\x01\n" +
+	"3updateNetworkApplianceTrafficShapingUplinkBandwidth\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth \x030\x02BJ\n" +
+	">/networks/{networkId}/appliance/trafficShaping/uplinkBandwidth\x12\x06update\x18\x01\x12\xc2\x02\n" +
 	"0GetNetworkApplianceTrafficShapingUplinkSelection\x12L.meraki.appliance.v1.GetNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"|\xf2\xfd\x1bx\n" +
-	"0getNetworkApplianceTrafficShapingUplinkSelection\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x01\x12\xce\x02\n" +
-	"3UpdateNetworkApplianceTrafficShapingUplinkSelection\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"\x81\x01\xf2\xfd\x1b}\n" +
-	"3updateNetworkApplianceTrafficShapingUplinkSelection\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x02@\x01\x12\xc3\x02\n" +
-	"1UpdateNetworkApplianceTrafficShapingVpnExclusions\x12M.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest\x1a@.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions\"}\xf2\xfd\x1by\n" +
-	"1updateNetworkApplianceTrafficShapingVpnExclusions\x10\x02\x1a</networks/{networkId}/appliance/trafficShaping/vpnExclusions \x030\x02@\x01\x12\xa1\x02\n" +
-	"&ConnectNetworkApplianceUmbrellaAccount\x12B.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest\x1aC.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse\"n\xf2\xfd\x1bj\n" +
-	"&connectNetworkApplianceUmbrellaAccount\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/account/connect \x030\x03@\x01\x12\x80\x02\n" +
-	")DisconnectNetworkApplianceUmbrellaAccount\x12E.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest\x1a\x16.google.protobuf.Empty\"t\xf2\xfd\x1bp\n" +
-	")disconnectNetworkApplianceUmbrellaAccount\x10\x03\x1a;/networks/{networkId}/appliance/umbrella/account/disconnect \x030\x03@\x01\x12\xb0\x02\n" +
-	")ExclusionsNetworkApplianceUmbrellaDomains\x12E.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest\x1aF.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse\"t\xf2\xfd\x1bp\n" +
-	")exclusionsNetworkApplianceUmbrellaDomains\x10\x02\x1a;/networks/{networkId}/appliance/umbrella/domains/exclusions \x030\x02@\x01\x12\x92\x02\n" +
-	"#AddNetworkApplianceUmbrellaPolicies\x12?.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest\x1a@.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse\"h\xf2\xfd\x1bd\n" +
-	"#addNetworkApplianceUmbrellaPolicies\x10\x03\x1a5/networks/{networkId}/appliance/umbrella/policies/add \x030\x03@\x01\x12\xf4\x01\n" +
-	"&RemoveNetworkApplianceUmbrellaPolicies\x12B.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest\x1a\x16.google.protobuf.Empty\"n\xf2\xfd\x1bj\n" +
-	"&removeNetworkApplianceUmbrellaPolicies\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/policies/remove \x030\x03@\x01\x12\x8c\x02\n" +
-	"\"ProtectionNetworkApplianceUmbrella\x12>.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest\x1a?.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse\"e\xf2\xfd\x1ba\n" +
-	"\"protectionNetworkApplianceUmbrella\x10\x02\x1a3/networks/{networkId}/appliance/umbrella/protection \x030\x02@\x01\x12\xee\x01\n" +
-	" UpdateNetworkApplianceUplinksNat\x12<.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest\x1a/.meraki.appliance.v1.NetworkApplianceUplinksNat\"[\xf2\xfd\x1bW\n" +
-	" updateNetworkApplianceUplinksNat\x10\x02\x1a+/networks/{networkId}/appliance/uplinks/nat \x030\x02@\x01\x12\xa2\x02\n" +
+	"0getNetworkApplianceTrafficShapingUplinkSelection\x10\x01\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x01\x12\xb4\x04\n" +
+	"3UpdateNetworkApplianceTrafficShapingUplinkSelection\x12O.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingUplinkSelectionRequest\x1aB.meraki.appliance.v1.NetworkApplianceTrafficShapingUplinkSelection\"\xe7\x02\xf2\xfd\x1b\xe2\x02\n" +
+	"3updateNetworkApplianceTrafficShapingUplinkSelection\x10\x02\x1a>/networks/{networkId}/appliance/trafficShaping/uplinkSelection \x030\x02BJ\n" +
+	">/networks/{networkId}/appliance/trafficShaping/uplinkSelection\x12\x06update\x18\x01jN\n" +
+	"HvpnTrafficUplinkPreferences[].trafficFilters[].value.destination.network\x10\x03\x18\x02jI\n" +
+	"CvpnTrafficUplinkPreferences[].trafficFilters[].value.source.network\x10\x03\x18\x02\x12\x8d\x03\n" +
+	"1UpdateNetworkApplianceTrafficShapingVpnExclusions\x12M.meraki.appliance.v1.UpdateNetworkApplianceTrafficShapingVpnExclusionsRequest\x1a@.meraki.appliance.v1.NetworkApplianceTrafficShapingVpnExclusions\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"1updateNetworkApplianceTrafficShapingVpnExclusions\x10\x02\x1a</networks/{networkId}/appliance/trafficShaping/vpnExclusions \x030\x02BH\n" +
+	"</networks/{networkId}/appliance/trafficShaping/vpnExclusions\x12\x06update\x18\x01\x12\xdd\x02\n" +
+	"&ConnectNetworkApplianceUmbrellaAccount\x12B.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountRequest\x1aC.meraki.appliance.v1.ConnectNetworkApplianceUmbrellaAccountResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"&connectNetworkApplianceUmbrellaAccount\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/account/connect \x030\x03B:\n" +
+	"0/networks/{networkId}/appliance/umbrella/account\x12\x06action\x12\xc0\x02\n" +
+	")DisconnectNetworkApplianceUmbrellaAccount\x12E.meraki.appliance.v1.DisconnectNetworkApplianceUmbrellaAccountRequest\x1a\x16.google.protobuf.Empty\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	")disconnectNetworkApplianceUmbrellaAccount\x10\x03\x1a;/networks/{networkId}/appliance/umbrella/account/disconnect \x030\x03B>\n" +
+	"0/networks/{networkId}/appliance/umbrella/account\x12\n" +
+	"disconnect\x12\xec\x02\n" +
+	")ExclusionsNetworkApplianceUmbrellaDomains\x12E.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsRequest\x1aF.meraki.appliance.v1.ExclusionsNetworkApplianceUmbrellaDomainsResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	")exclusionsNetworkApplianceUmbrellaDomains\x10\x02\x1a;/networks/{networkId}/appliance/umbrella/domains/exclusions \x030\x02B:\n" +
+	"0/networks/{networkId}/appliance/umbrella/domains\x12\x06action\x12\xd5\x02\n" +
+	"#AddNetworkApplianceUmbrellaPolicies\x12?.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesRequest\x1a@.meraki.appliance.v1.AddNetworkApplianceUmbrellaPoliciesResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"#addNetworkApplianceUmbrellaPolicies\x10\x03\x1a5/networks/{networkId}/appliance/umbrella/policies/add \x030\x03BA\n" +
+	"1/networks/{networkId}/appliance/umbrella/policies\x12\fpolicies_add\x12\xba\x02\n" +
+	"&RemoveNetworkApplianceUmbrellaPolicies\x12B.meraki.appliance.v1.RemoveNetworkApplianceUmbrellaPoliciesRequest\x1a\x16.google.protobuf.Empty\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"&removeNetworkApplianceUmbrellaPolicies\x10\x03\x1a8/networks/{networkId}/appliance/umbrella/policies/remove \x030\x03BD\n" +
+	"1/networks/{networkId}/appliance/umbrella/policies\x12\x0fpolicies_remove\x12\xc0\x02\n" +
+	"\"ProtectionNetworkApplianceUmbrella\x12>.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaRequest\x1a?.meraki.appliance.v1.ProtectionNetworkApplianceUmbrellaResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"\"protectionNetworkApplianceUmbrella\x10\x02\x1a3/networks/{networkId}/appliance/umbrella/protection \x030\x02B2\n" +
+	"(/networks/{networkId}/appliance/umbrella\x12\x06action\x12\xa7\x02\n" +
+	" UpdateNetworkApplianceUplinksNat\x12<.meraki.appliance.v1.UpdateNetworkApplianceUplinksNatRequest\x1a/.meraki.appliance.v1.NetworkApplianceUplinksNat\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	" updateNetworkApplianceUplinksNat\x10\x02\x1a+/networks/{networkId}/appliance/uplinks/nat \x030\x02B7\n" +
+	"+/networks/{networkId}/appliance/uplinks/nat\x12\bsettings\x12\xa2\x02\n" +
 	"&GetNetworkApplianceUplinksUsageHistory\x12B.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryRequest\x1aC.meraki.appliance.v1.GetNetworkApplianceUplinksUsageHistoryResponse\"o\xf2\xfd\x1bk\n" +
-	"&getNetworkApplianceUplinksUsageHistory\x10\x01\x1a4/networks/{networkId}/appliance/uplinks/usageHistory \x030\x01J\x05items\x12\xdb\x01\n" +
-	"\x18GetNetworkApplianceVlans\x124.meraki.appliance.v1.GetNetworkApplianceVlansRequest\x1a5.meraki.appliance.v1.GetNetworkApplianceVlansResponse\"R\xf2\xfd\x1bN\n" +
-	"\x18getNetworkApplianceVlans\x10\x01\x1a%/networks/{networkId}/appliance/vlans \x030\x01J\x05items\x12\xd0\x01\n" +
-	"\x1aCreateNetworkApplianceVlan\x126.meraki.appliance.v1.CreateNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"O\xf2\xfd\x1bK\n" +
-	"\x1acreateNetworkApplianceVlan\x10\x03\x1a%/networks/{networkId}/appliance/vlans \x030\x03@\x01\x12\xf2\x01\n" +
+	"&getNetworkApplianceUplinksUsageHistory\x10\x01\x1a4/networks/{networkId}/appliance/uplinks/usageHistory \x030\x01J\x05items\x12\xe1\x01\n" +
+	"\x18GetNetworkApplianceVlans\x124.meraki.appliance.v1.GetNetworkApplianceVlansRequest\x1a5.meraki.appliance.v1.GetNetworkApplianceVlansResponse\"X\xf2\xfd\x1bT\n" +
+	"\x18getNetworkApplianceVlans\x10\x01\x1a%/networks/{networkId}/appliance/vlans \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x82\x02\n" +
+	"\x1aCreateNetworkApplianceVlan\x126.meraki.appliance.v1.CreateNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"\x80\x01\xf2\xfd\x1b|\n" +
+	"\x1acreateNetworkApplianceVlan\x10\x03\x1a%/networks/{networkId}/appliance/vlans \x030\x03B1\n" +
+	"%/networks/{networkId}/appliance/vlans\x12\x06create\x18\x01\x12\xf2\x01\n" +
 	" GetNetworkApplianceVlansSettings\x12<.meraki.appliance.v1.GetNetworkApplianceVlansSettingsRequest\x1a2.meraki.appliance.v1.NetworkApplianceVlansSettings\"\\\xf2\xfd\x1bX\n" +
-	" getNetworkApplianceVlansSettings\x10\x01\x1a./networks/{networkId}/appliance/vlans/settings \x030\x01\x12\xfd\x01\n" +
-	"#UpdateNetworkApplianceVlansSettings\x12?.meraki.appliance.v1.UpdateNetworkApplianceVlansSettingsRequest\x1a2.meraki.appliance.v1.NetworkApplianceVlansSettings\"a\xf2\xfd\x1b]\n" +
-	"#updateNetworkApplianceVlansSettings\x10\x02\x1a./networks/{networkId}/appliance/vlans/settings \x030\x02@\x01\x12\xce\x01\n" +
+	" getNetworkApplianceVlansSettings\x10\x01\x1a./networks/{networkId}/appliance/vlans/settings \x030\x01\x12\xb9\x02\n" +
+	"#UpdateNetworkApplianceVlansSettings\x12?.meraki.appliance.v1.UpdateNetworkApplianceVlansSettingsRequest\x1a2.meraki.appliance.v1.NetworkApplianceVlansSettings\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"#updateNetworkApplianceVlansSettings\x10\x02\x1a./networks/{networkId}/appliance/vlans/settings \x030\x02B:\n" +
+	"./networks/{networkId}/appliance/vlans/settings\x12\x06update\x18\x01\x12\xce\x01\n" +
 	"\x17GetNetworkApplianceVlan\x123.meraki.appliance.v1.GetNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"S\xf2\xfd\x1bO\n" +
-	"\x17getNetworkApplianceVlan\x10\x01\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x01\x12\xd9\x01\n" +
-	"\x1aUpdateNetworkApplianceVlan\x126.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"X\xf2\xfd\x1bT\n" +
-	"\x1aupdateNetworkApplianceVlan\x10\x02\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02@\x01\x12\xc6\x01\n" +
-	"\x1aDeleteNetworkApplianceVlan\x126.meraki.appliance.v1.DeleteNetworkApplianceVlanRequest\x1a\x16.google.protobuf.Empty\"X\xf2\xfd\x1bT\n" +
-	"\x1adeleteNetworkApplianceVlan\x10\x04\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02@\x01\x12\xcf\x01\n" +
+	"\x17getNetworkApplianceVlan\x10\x01\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x01\x12\x95\x02\n" +
+	"\x1aUpdateNetworkApplianceVlan\x126.meraki.appliance.v1.UpdateNetworkApplianceVlanRequest\x1a).meraki.appliance.v1.NetworkApplianceVlan\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\x1aupdateNetworkApplianceVlan\x10\x02\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02B:\n" +
+	"./networks/{networkId}/appliance/vlans/{vlanId}\x12\x06update\x18\x01\x12\x83\x02\n" +
+	"\x1aDeleteNetworkApplianceVlan\x126.meraki.appliance.v1.DeleteNetworkApplianceVlanRequest\x1a\x16.google.protobuf.Empty\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"\x1adeleteNetworkApplianceVlan\x10\x04\x1a./networks/{networkId}/appliance/vlans/{vlanId} \x030\x02B;\n" +
+	"./networks/{networkId}/appliance/vlans/{vlanId}\x12\adestroy\x18\x01\x12\xcf\x01\n" +
 	"\x19GetNetworkApplianceVpnBgp\x125.meraki.appliance.v1.GetNetworkApplianceVpnBgpRequest\x1a+.meraki.appliance.v1.NetworkApplianceVpnBgp\"N\xf2\xfd\x1bJ\n" +
-	"\x19getNetworkApplianceVpnBgp\x10\x01\x1a'/networks/{networkId}/appliance/vpn/bgp \x030\x01\x12\xda\x01\n" +
-	"\x1cUpdateNetworkApplianceVpnBgp\x128.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest\x1a+.meraki.appliance.v1.NetworkApplianceVpnBgp\"S\xf2\xfd\x1bO\n" +
-	"\x1cupdateNetworkApplianceVpnBgp\x10\x02\x1a'/networks/{networkId}/appliance/vpn/bgp \x030\x02@\x01\x12\x81\x02\n" +
+	"\x19getNetworkApplianceVpnBgp\x10\x01\x1a'/networks/{networkId}/appliance/vpn/bgp \x030\x01\x12\x96\x02\n" +
+	"\x1cUpdateNetworkApplianceVpnBgp\x128.meraki.appliance.v1.UpdateNetworkApplianceVpnBgpRequest\x1a+.meraki.appliance.v1.NetworkApplianceVpnBgp\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"\x1cupdateNetworkApplianceVpnBgp\x10\x02\x1a'/networks/{networkId}/appliance/vpn/bgp \x030\x02B:\n" +
+	"'/networks/{networkId}/appliance/vpn/bgp\x12\x0fsettings/update\x12\x81\x02\n" +
 	"#GetNetworkApplianceVpnSiteToSiteVpn\x12?.meraki.appliance.v1.GetNetworkApplianceVpnSiteToSiteVpnRequest\x1a5.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn\"b\xf2\xfd\x1b^\n" +
-	"#getNetworkApplianceVpnSiteToSiteVpn\x10\x01\x1a1/networks/{networkId}/appliance/vpn/siteToSiteVpn \x030\x01\x12\x8c\x02\n" +
-	"&UpdateNetworkApplianceVpnSiteToSiteVpn\x12B.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest\x1a5.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn\"g\xf2\xfd\x1bc\n" +
-	"&updateNetworkApplianceVpnSiteToSiteVpn\x10\x02\x1a1/networks/{networkId}/appliance/vpn/siteToSiteVpn \x030\x02@\x01\x12\xdd\x01\n" +
+	"#getNetworkApplianceVpnSiteToSiteVpn\x10\x01\x1a1/networks/{networkId}/appliance/vpn/siteToSiteVpn \x030\x01\x12\xcb\x02\n" +
+	"&UpdateNetworkApplianceVpnSiteToSiteVpn\x12B.meraki.appliance.v1.UpdateNetworkApplianceVpnSiteToSiteVpnRequest\x1a5.meraki.appliance.v1.NetworkApplianceVpnSiteToSiteVpn\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	"&updateNetworkApplianceVpnSiteToSiteVpn\x10\x02\x1a1/networks/{networkId}/appliance/vpn/siteToSiteVpn \x030\x02B=\n" +
+	"1/networks/{networkId}/appliance/vpn/siteToSiteVpn\x12\x06update\x18\x01\x12\xdd\x01\n" +
 	"\x1cGetNetworkApplianceWarmSpare\x128.meraki.appliance.v1.GetNetworkApplianceWarmSpareRequest\x1a..meraki.appliance.v1.NetworkApplianceWarmSpare\"S\xf2\xfd\x1bO\n" +
-	"\x1cgetNetworkApplianceWarmSpare\x10\x01\x1a)/networks/{networkId}/appliance/warmSpare \x030\x01\x12\xe8\x01\n" +
-	"\x1fUpdateNetworkApplianceWarmSpare\x12;.meraki.appliance.v1.UpdateNetworkApplianceWarmSpareRequest\x1a..meraki.appliance.v1.NetworkApplianceWarmSpare\"X\xf2\xfd\x1bT\n" +
-	"\x1fupdateNetworkApplianceWarmSpare\x10\x02\x1a)/networks/{networkId}/appliance/warmSpare \x030\x02@\x01\x12\xf3\x01\n" +
-	"\x1dSwapNetworkApplianceWarmSpare\x129.meraki.appliance.v1.SwapNetworkApplianceWarmSpareRequest\x1a:.meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse\"[\xf2\xfd\x1bW\n" +
-	"\x1dswapNetworkApplianceWarmSpare\x10\x03\x1a./networks/{networkId}/appliance/warmSpare/swap \x030\x03@\x01\x12\xc4\x02\n" +
-	"+GetOrganizationApplianceDevicesInterfacesL3\x12G.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Request\x1aH.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response\"\x81\x01\xf2\xfd\x1b}\n" +
-	"+getOrganizationApplianceDevicesInterfacesL3\x10\x01\x1a?/organizations/{organizationId}/appliance/devices/interfaces/l3 \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xc9\x02\n" +
-	".StreamOrganizationApplianceDevicesInterfacesL3\x12G.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Request\x1aH.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response\"\x81\x01\xf2\xfd\x1b}\n" +
-	"+getOrganizationApplianceDevicesInterfacesL3\x10\x01\x1a?/organizations/{organizationId}/appliance/devices/interfaces/l3 \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xf4\x02\n" +
-	"6GetOrganizationApplianceDevicesInterfacesPortsByDevice\x12R.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest\x1aS.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	"6getOrganizationApplianceDevicesInterfacesPortsByDevice\x10\x01\x1aK/organizations/{organizationId}/appliance/devices/interfaces/ports/byDevice \x020\x01\x12\xd3\x03\n" +
-	"GGetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x12c.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest\x1ad.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"\x1cgetNetworkApplianceWarmSpare\x10\x01\x1a)/networks/{networkId}/appliance/warmSpare \x030\x01\x12\xb2\x02\n" +
+	"\x1fUpdateNetworkApplianceWarmSpare\x12;.meraki.appliance.v1.UpdateNetworkApplianceWarmSpareRequest\x1a..meraki.appliance.v1.NetworkApplianceWarmSpare\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
+	"\x1fupdateNetworkApplianceWarmSpare\x10\x02\x1a)/networks/{networkId}/appliance/warmSpare \x030\x02B5\n" +
+	")/networks/{networkId}/appliance/warmSpare\x12\x06update\x18\x01j\x11\n" +
+	"\vspareSerial\x10\x03\x18\x03\x12\xa6\x02\n" +
+	"\x1dSwapNetworkApplianceWarmSpare\x129.meraki.appliance.v1.SwapNetworkApplianceWarmSpareRequest\x1a:.meraki.appliance.v1.SwapNetworkApplianceWarmSpareResponse\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
+	"\x1dswapNetworkApplianceWarmSpare\x10\x03\x1a./networks/{networkId}/appliance/warmSpare/swap \x030\x03B1\n" +
+	")/networks/{networkId}/appliance/warmSpare\x12\x04swap\x12\xd7\x02\n" +
+	"+GetOrganizationApplianceDevicesInterfacesL3\x12G.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Request\x1aH.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"+getOrganizationApplianceDevicesInterfacesL3\x10\x01\x1a?/organizations/{organizationId}/appliance/devices/interfaces/l3 \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xdc\x02\n" +
+	".StreamOrganizationApplianceDevicesInterfacesL3\x12G.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Request\x1aH.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesL3Response\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"+getOrganizationApplianceDevicesInterfacesL3\x10\x01\x1a?/organizations/{organizationId}/appliance/devices/interfaces/l3 \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x8d\x03\n" +
+	"6GetOrganizationApplianceDevicesInterfacesPortsByDevice\x12R.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceRequest\x1aS.meraki.appliance.v1.GetOrganizationApplianceDevicesInterfacesPortsByDeviceResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"6getOrganizationApplianceDevicesInterfacesPortsByDevice\x10\x01\x1aK/organizations/{organizationId}/appliance/devices/interfaces/ports/byDevice \x020\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf4\x03\n" +
+	"GGetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x12c.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest\x1ad.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
 	"GgetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x10\x01\x1a^/organizations/{organizationId}/appliance/devices/ports/transceivers/readings/history/byDevice \x02*\x06\b\x01\x10\n" +
-	"\x18\x050\x01\x12\xd8\x03\n" +
-	"JStreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x12c.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest\x1ad.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"\x18\x050\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf9\x03\n" +
+	"JStreamOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x12c.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceRequest\x1ad.meraki.appliance.v1.GetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDeviceResponse\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
 	"GgetOrganizationApplianceDevicesPortsTransceiversReadingsHistoryByDevice\x10\x01\x1a^/organizations/{organizationId}/appliance/devices/ports/transceivers/readings/history/byDevice \x02*\x06\b\x01\x10\n" +
-	"\x18\x050\x010\x01\x12\xef\x02\n" +
-	"2GetOrganizationApplianceDevicesRedundancyByNetwork\x12N.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkRequest\x1aO.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	"2getOrganizationApplianceDevicesRedundancyByNetwork\x10\x01\x1aF/organizations/{organizationId}/appliance/devices/redundancy/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xf4\x02\n" +
-	"5StreamOrganizationApplianceDevicesRedundancyByNetwork\x12N.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkRequest\x1aO.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	"2getOrganizationApplianceDevicesRedundancyByNetwork\x10\x01\x1aF/organizations/{organizationId}/appliance/devices/redundancy/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\xb2\x02\n" +
-	"(GetOrganizationApplianceDnsLocalProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse\"y\xf2\xfd\x1bu\n" +
-	"(getOrganizationApplianceDnsLocalProfiles\x10\x01\x1a</organizations/{organizationId}/appliance/dns/local/profiles \x020\x01J\x05items\x12\xa7\x02\n" +
-	"*CreateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"v\xf2\xfd\x1br\n" +
-	"*createOrganizationApplianceDnsLocalProfile\x10\x03\x1a</organizations/{organizationId}/appliance/dns/local/profiles \x020\x03@\x01\x12\xe5\x02\n" +
-	"3GetOrganizationApplianceDnsLocalProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"3getOrganizationApplianceDnsLocalProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/assignments \x020\x01\x12\x8e\x03\n" +
-	":BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x12V.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest\x1aW.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
-	":bulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkCreate \x020\x03@\x01\x12\xa6\x03\n" +
-	"@CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"@createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete \x020\x03@\x01\x12\xb4\x02\n" +
-	"*UpdateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"\x82\x01\xf2\xfd\x1b~\n" +
-	"*updateOrganizationApplianceDnsLocalProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02@\x01\x12\x91\x02\n" +
-	"*DeleteOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileRequest\x1a\x16.google.protobuf.Empty\"\x82\x01\xf2\xfd\x1b~\n" +
-	"*deleteOrganizationApplianceDnsLocalProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02@\x01\x12\xad\x02\n" +
-	"'GetOrganizationApplianceDnsLocalRecords\x12C.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsRequest\x1aD.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse\"w\xf2\xfd\x1bs\n" +
-	"'getOrganizationApplianceDnsLocalRecords\x10\x01\x1a;/organizations/{organizationId}/appliance/dns/local/records \x020\x01J\x05items\x12\xb5\x02\n" +
-	")CreateOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest\x1aD.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse\"{\xf2\xfd\x1bw\n" +
-	")createOrganizationApplianceDnsLocalRecord\x10\x03\x1a;/organizations/{organizationId}/appliance/dns/local/records \x020\x03@\x01J\x05items\x12\xad\x02\n" +
-	")UpdateOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest\x1a8.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord\"\x7f\xf2\xfd\x1b{\n" +
-	")updateOrganizationApplianceDnsLocalRecord\x10\x02\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02@\x01\x12\x8b\x02\n" +
-	")DeleteOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest\x1a\x16.google.protobuf.Empty\"\x7f\xf2\xfd\x1b{\n" +
-	")deleteOrganizationApplianceDnsLocalRecord\x10\x04\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02@\x01\x12\xb2\x02\n" +
-	"(GetOrganizationApplianceDnsSplitProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse\"y\xf2\xfd\x1bu\n" +
-	"(getOrganizationApplianceDnsSplitProfiles\x10\x01\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x01J\x05items\x12\xa7\x02\n" +
-	"*CreateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"v\xf2\xfd\x1br\n" +
-	"*createOrganizationApplianceDnsSplitProfile\x10\x03\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x03@\x01\x12\xe5\x02\n" +
-	"3GetOrganizationApplianceDnsSplitProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"3getOrganizationApplianceDnsSplitProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/assignments \x020\x01\x12\xa6\x03\n" +
-	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate \x020\x03@\x01\x12\xa6\x03\n" +
-	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete \x020\x03@\x01\x12\xb4\x02\n" +
-	"*UpdateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\x82\x01\xf2\xfd\x1b~\n" +
-	"*updateOrganizationApplianceDnsSplitProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02@\x01\x12\x91\x02\n" +
-	"*DeleteOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileRequest\x1a\x16.google.protobuf.Empty\"\x82\x01\xf2\xfd\x1b~\n" +
-	"*deleteOrganizationApplianceDnsSplitProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02@\x01\x12\x9b\x03\n" +
-	"<GetOrganizationApplianceFirewallMulticastForwardingByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	"<getOrganizationApplianceFirewallMulticastForwardingByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xa0\x03\n" +
-	"?StreamOrganizationApplianceFirewallMulticastForwardingByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	"<getOrganizationApplianceFirewallMulticastForwardingByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\x90\x03\n" +
-	":GetOrganizationApplianceInterfacesPacketsOverviewsByDevice\x12V.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest\x1aW.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"\x18\x050\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfc\x02\n" +
+	"2GetOrganizationApplianceDevicesRedundancyByNetwork\x12N.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkRequest\x1aO.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"2getOrganizationApplianceDevicesRedundancyByNetwork\x10\x01\x1aF/organizations/{organizationId}/appliance/devices/redundancy/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\v\n" +
+	"\tnetworkId\x12\x81\x03\n" +
+	"5StreamOrganizationApplianceDevicesRedundancyByNetwork\x12N.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkRequest\x1aO.meraki.appliance.v1.GetOrganizationApplianceDevicesRedundancyByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"2getOrganizationApplianceDevicesRedundancyByNetwork\x10\x01\x1aF/organizations/{organizationId}/appliance/devices/redundancy/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\v\n" +
+	"\tnetworkId0\x01\x12\xc1\x02\n" +
+	"(GetOrganizationApplianceDnsLocalProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
+	"(getOrganizationApplianceDnsLocalProfiles\x10\x01\x1a</organizations/{organizationId}/appliance/dns/local/profiles \x020\x01J\x05itemsZ\v\n" +
+	"\tprofileId\x12\xf1\x02\n" +
+	"*CreateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"\xbf\x01\xf2\xfd\x1b\xba\x01\n" +
+	"*createOrganizationApplianceDnsLocalProfile\x10\x03\x1a</organizations/{organizationId}/appliance/dns/local/profiles \x020\x03BH\n" +
+	"</organizations/{organizationId}/appliance/dns/local/profiles\x12\x06create\x18\x01\x12\xf7\x02\n" +
+	"3GetOrganizationApplianceDnsLocalProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsLocalProfilesAssignmentsResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"3getOrganizationApplianceDnsLocalProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/assignments \x020\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xff\x03\n" +
+	":BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x12V.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateRequest\x1aW.meraki.appliance.v1.BulkOrganizationApplianceDnsLocalProfilesAssignmentsCreateResponse\"\x8f\x02\xf2\xfd\x1b\x8a\x02\n" +
+	":bulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkCreate \x020\x03BW\n" +
+	"H/organizations/{organizationId}/appliance/dns/local/profiles/assignments\x12\vbulk_createj\x18\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\x88\x04\n" +
+	"@CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsLocalProfilesAssignmentsBulkDeleteResponse\"\x86\x02\xf2\xfd\x1b\x81\x02\n" +
+	"@createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete \x020\x03Bb\n" +
+	"S/organizations/{organizationId}/appliance/dns/local/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
+	"*UpdateOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsLocalProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
+	"*updateOrganizationApplianceDnsLocalProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02BT\n" +
+	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\x06update\x18\x01\x12\xe7\x02\n" +
+	"*DeleteOrganizationApplianceDnsLocalProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalProfileRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"*deleteOrganizationApplianceDnsLocalProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/local/profiles/{profileId} \x020\x02BU\n" +
+	"H/organizations/{organizationId}/appliance/dns/local/profiles/{profileId}\x12\adestroy\x18\x01\x12\xba\x02\n" +
+	"'GetOrganizationApplianceDnsLocalRecords\x12C.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsRequest\x1aD.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
+	"'getOrganizationApplianceDnsLocalRecords\x10\x01\x1a;/organizations/{organizationId}/appliance/dns/local/records \x020\x01J\x05itemsZ\n" +
+	"\n" +
+	"\brecordId\x12\xfe\x02\n" +
+	")CreateOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.CreateOrganizationApplianceDnsLocalRecordRequest\x1aD.meraki.appliance.v1.GetOrganizationApplianceDnsLocalRecordsResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	")createOrganizationApplianceDnsLocalRecord\x10\x03\x1a;/organizations/{organizationId}/appliance/dns/local/records \x020\x03BG\n" +
+	";/organizations/{organizationId}/appliance/dns/local/records\x12\x06create\x18\x01J\x05items\x12\x81\x03\n" +
+	")UpdateOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.UpdateOrganizationApplianceDnsLocalRecordRequest\x1a8.meraki.appliance.v1.OrganizationApplianceDnsLocalRecord\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
+	")updateOrganizationApplianceDnsLocalRecord\x10\x02\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02BR\n" +
+	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\x06update\x18\x01\x12\xe0\x02\n" +
+	")DeleteOrganizationApplianceDnsLocalRecord\x12E.meraki.appliance.v1.DeleteOrganizationApplianceDnsLocalRecordRequest\x1a\x16.google.protobuf.Empty\"\xd3\x01\xf2\xfd\x1b\xce\x01\n" +
+	")deleteOrganizationApplianceDnsLocalRecord\x10\x04\x1aF/organizations/{organizationId}/appliance/dns/local/records/{recordId} \x020\x02BS\n" +
+	"F/organizations/{organizationId}/appliance/dns/local/records/{recordId}\x12\adestroy\x18\x01\x12\xc1\x02\n" +
+	"(GetOrganizationApplianceDnsSplitProfiles\x12D.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesRequest\x1aE.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
+	"(getOrganizationApplianceDnsSplitProfiles\x10\x01\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x01J\x05itemsZ\v\n" +
+	"\tprofileId\x12\xf1\x02\n" +
+	"*CreateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xbf\x01\xf2\xfd\x1b\xba\x01\n" +
+	"*createOrganizationApplianceDnsSplitProfile\x10\x03\x1a</organizations/{organizationId}/appliance/dns/split/profiles \x020\x03BH\n" +
+	"</organizations/{organizationId}/appliance/dns/split/profiles\x12\x06create\x18\x01\x12\xf7\x02\n" +
+	"3GetOrganizationApplianceDnsSplitProfilesAssignments\x12O.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceDnsSplitProfilesAssignmentsResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"3getOrganizationApplianceDnsSplitProfilesAssignments\x10\x01\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/assignments \x020\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xa2\x04\n" +
+	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreateResponse\"\xa0\x02\xf2\xfd\x1b\x9b\x02\n" +
+	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate \x020\x03Bb\n" +
+	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkCreate\x12\vbulk_createj\x18\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\x88\x04\n" +
+	"@CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x12\\.meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteRequest\x1a].meraki.appliance.v1.CreateOrganizationApplianceDnsSplitProfilesAssignmentsBulkDeleteResponse\"\x86\x02\xf2\xfd\x1b\x81\x02\n" +
+	"@createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete\x10\x03\x1aS/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete \x020\x03Bb\n" +
+	"S/organizations/{organizationId}/appliance/dns/split/profiles/assignments/bulkDelete\x12\vbulk_delete\x12\x89\x03\n" +
+	"*UpdateOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.UpdateOrganizationApplianceDnsSplitProfileRequest\x1a9.meraki.appliance.v1.OrganizationApplianceDnsSplitProfile\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
+	"*updateOrganizationApplianceDnsSplitProfile\x10\x02\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02BT\n" +
+	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\x06update\x18\x01\x12\xe7\x02\n" +
+	"*DeleteOrganizationApplianceDnsSplitProfile\x12F.meraki.appliance.v1.DeleteOrganizationApplianceDnsSplitProfileRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"*deleteOrganizationApplianceDnsSplitProfile\x10\x04\x1aH/organizations/{organizationId}/appliance/dns/split/profiles/{profileId} \x020\x02BU\n" +
+	"H/organizations/{organizationId}/appliance/dns/split/profiles/{profileId}\x12\adestroy\x18\x01\x12\xbb\x03\n" +
+	"<GetOrganizationApplianceFirewallMulticastForwardingByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"<getOrganizationApplianceFirewallMulticastForwardingByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc0\x03\n" +
+	"?StreamOrganizationApplianceFirewallMulticastForwardingByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceFirewallMulticastForwardingByNetworkResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"<getOrganizationApplianceFirewallMulticastForwardingByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/firewall/multicastForwarding/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xbb\x03\n" +
+	":GetOrganizationApplianceInterfacesPacketsOverviewsByDevice\x12V.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest\x1aW.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
 	":getOrganizationApplianceInterfacesPacketsOverviewsByDevice\x10\x01\x1aO/organizations/{organizationId}/appliance/interfaces/packets/overviews/byDevice \x02*\x06\b\x01\x102\x18\n" +
-	"0\x01\x12\x95\x03\n" +
-	"=StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice\x12V.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest\x1aW.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xc0\x03\n" +
+	"=StreamOrganizationApplianceInterfacesPacketsOverviewsByDevice\x12V.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceRequest\x1aW.meraki.appliance.v1.GetOrganizationApplianceInterfacesPacketsOverviewsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
 	":getOrganizationApplianceInterfacesPacketsOverviewsByDevice\x10\x01\x1aO/organizations/{organizationId}/appliance/interfaces/packets/overviews/byDevice \x02*\x06\b\x01\x102\x18\n" +
-	"0\x010\x01\x12\xaf\x02\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xaf\x02\n" +
 	"+GetOrganizationApplianceRoutingVrfsSettings\x12G.meraki.appliance.v1.GetOrganizationApplianceRoutingVrfsSettingsRequest\x1a=.meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings\"x\xf2\xfd\x1bt\n" +
-	"+getOrganizationApplianceRoutingVrfsSettings\x10\x01\x1a?/organizations/{organizationId}/appliance/routing/vrfs/settings \x020\x01\x12\xba\x02\n" +
-	".UpdateOrganizationApplianceRoutingVrfsSettings\x12J.meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest\x1a=.meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings\"}\xf2\xfd\x1by\n" +
-	".updateOrganizationApplianceRoutingVrfsSettings\x10\x02\x1a?/organizations/{organizationId}/appliance/routing/vrfs/settings \x020\x02@\x01\x12\xb0\x02\n" +
+	"+getOrganizationApplianceRoutingVrfsSettings\x10\x01\x1a?/organizations/{organizationId}/appliance/routing/vrfs/settings \x020\x01\x12\x87\x03\n" +
+	".UpdateOrganizationApplianceRoutingVrfsSettings\x12J.meraki.appliance.v1.UpdateOrganizationApplianceRoutingVrfsSettingsRequest\x1a=.meraki.appliance.v1.OrganizationApplianceRoutingVrfsSettings\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
+	".updateOrganizationApplianceRoutingVrfsSettings\x10\x02\x1a?/organizations/{organizationId}/appliance/routing/vrfs/settings \x020\x02BK\n" +
+	"?/organizations/{organizationId}/appliance/routing/vrfs/settings\x12\x06update\x18\x01\x12\xb0\x02\n" +
 	"&GetOrganizationApplianceSecurityEvents\x12B.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse\"}\xf2\xfd\x1by\n" +
 	"&getOrganizationApplianceSecurityEvents\x10\x01\x1a9/organizations/{organizationId}/appliance/security/events \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\xb5\x02\n" +
 	")StreamOrganizationApplianceSecurityEvents\x12B.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceSecurityEventsResponse\"}\xf2\xfd\x1by\n" +
@@ -329,45 +440,83 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	")GetOrganizationApplianceSecurityIntrusion\x12E.meraki.appliance.v1.GetOrganizationApplianceSecurityIntrusionRequest\x1a;.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion\"s\xf2\xfd\x1bo\n" +
 	")getOrganizationApplianceSecurityIntrusion\x10\x01\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x01\x12\xad\x02\n" +
 	",UpdateOrganizationApplianceSecurityIntrusion\x12H.meraki.appliance.v1.UpdateOrganizationApplianceSecurityIntrusionRequest\x1a;.meraki.appliance.v1.OrganizationApplianceSecurityIntrusion\"v\xf2\xfd\x1br\n" +
-	",updateOrganizationApplianceSecurityIntrusion\x10\x02\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x02\x12\x9a\x03\n" +
-	"<GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"<getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01\x12\x9f\x03\n" +
-	"?StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"<getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x010\x01\x12\xb1\x02\n" +
-	"&GetOrganizationApplianceUplinkStatuses\x12B.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse\"~\xf2\xfd\x1bz\n" +
-	"&getOrganizationApplianceUplinkStatuses\x10\x01\x1a9/organizations/{organizationId}/appliance/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xb6\x02\n" +
-	")StreamOrganizationApplianceUplinkStatuses\x12B.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse\"~\xf2\xfd\x1bz\n" +
-	"&getOrganizationApplianceUplinkStatuses\x10\x01\x1a9/organizations/{organizationId}/appliance/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xce\x02\n" +
-	"+GetOrganizationApplianceUplinksNatByNetwork\x12G.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest\x1aH.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"+getOrganizationApplianceUplinksNatByNetwork\x10\x01\x1a?/organizations/{organizationId}/appliance/uplinks/nat/byNetwork \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05items\x12\xd3\x02\n" +
-	".StreamOrganizationApplianceUplinksNatByNetwork\x12G.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest\x1aH.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"+getOrganizationApplianceUplinksNatByNetwork\x10\x01\x1a?/organizations/{organizationId}/appliance/uplinks/nat/byNetwork \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05items0\x01\x12\xc4\x02\n" +
-	"/GetOrganizationApplianceUplinksStatusesOverview\x12K.meraki.appliance.v1.GetOrganizationApplianceUplinksStatusesOverviewRequest\x1aA.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview\"\x80\x01\xf2\xfd\x1b|\n" +
-	"/getOrganizationApplianceUplinksStatusesOverview\x10\x01\x1aC/organizations/{organizationId}/appliance/uplinks/statuses/overview \x020\x01\x12\xcc\x02\n" +
-	"-GetOrganizationApplianceUplinksUsageByNetwork\x12I.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkRequest\x1aJ.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	"-getOrganizationApplianceUplinksUsageByNetwork\x10\x01\x1aA/organizations/{organizationId}/appliance/uplinks/usage/byNetwork \x020\x01J\x05items\x12\xe6\x02\n" +
-	"3GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x12O.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"3getOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x10\x01\x1aI/organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas \x020\x01\x12\xf1\x02\n" +
-	"6UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x12R.meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	"6updateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x10\x02\x1aI/organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas \x020\x02@\x01\x12\x93\x02\n" +
-	" GetOrganizationApplianceVpnStats\x12<.meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest\x1a=.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse\"r\xf2\xfd\x1bn\n" +
-	" getOrganizationApplianceVpnStats\x10\x01\x1a3/organizations/{organizationId}/appliance/vpn/stats \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05items\x12\x98\x02\n" +
-	"#StreamOrganizationApplianceVpnStats\x12<.meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest\x1a=.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse\"r\xf2\xfd\x1bn\n" +
-	" getOrganizationApplianceVpnStats\x10\x01\x1a3/organizations/{organizationId}/appliance/vpn/stats \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05items0\x01\x12\xa2\x02\n" +
-	"#GetOrganizationApplianceVpnStatuses\x12?.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest\x1a@.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse\"x\xf2\xfd\x1bt\n" +
-	"#getOrganizationApplianceVpnStatuses\x10\x01\x1a6/organizations/{organizationId}/appliance/vpn/statuses \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05items\x12\xa7\x02\n" +
-	"&StreamOrganizationApplianceVpnStatuses\x12?.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest\x1a@.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse\"x\xf2\xfd\x1bt\n" +
-	"#getOrganizationApplianceVpnStatuses\x10\x01\x1a6/organizations/{organizationId}/appliance/vpn/statuses \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05items0\x01\x12\xb8\x02\n" +
+	",updateOrganizationApplianceSecurityIntrusion\x10\x02\x1a</organizations/{organizationId}/appliance/security/intrusion \x020\x02\x12\xb9\x03\n" +
+	"<GetOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	"<getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xbe\x03\n" +
+	"?StreamOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x12X.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkRequest\x1aY.meraki.appliance.v1.GetOrganizationApplianceTrafficShapingVpnExclusionsByNetworkResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	"<getOrganizationApplianceTrafficShapingVpnExclusionsByNetwork\x10\x01\x1aP/organizations/{organizationId}/appliance/trafficShaping/vpnExclusions/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xde\x02\n" +
+	"&GetOrganizationApplianceUplinkStatuses\x12B.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"&getOrganizationApplianceUplinkStatuses\x10\x01\x1a9/organizations/{organizationId}/appliance/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xe3\x02\n" +
+	")StreamOrganizationApplianceUplinkStatuses\x12B.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesRequest\x1aC.meraki.appliance.v1.GetOrganizationApplianceUplinkStatusesResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"&getOrganizationApplianceUplinkStatuses\x10\x01\x1a9/organizations/{organizationId}/appliance/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xed\x02\n" +
+	"+GetOrganizationApplianceUplinksNatByNetwork\x12G.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest\x1aH.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"+getOrganizationApplianceUplinksNatByNetwork\x10\x01\x1a?/organizations/{organizationId}/appliance/uplinks/nat/byNetwork \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xf2\x02\n" +
+	".StreamOrganizationApplianceUplinksNatByNetwork\x12G.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkRequest\x1aH.meraki.appliance.v1.GetOrganizationApplianceUplinksNatByNetworkResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"+getOrganizationApplianceUplinksNatByNetwork\x10\x01\x1a?/organizations/{organizationId}/appliance/uplinks/nat/byNetwork \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xd7\x02\n" +
+	"/GetOrganizationApplianceUplinksStatusesOverview\x12K.meraki.appliance.v1.GetOrganizationApplianceUplinksStatusesOverviewRequest\x1aA.meraki.appliance.v1.OrganizationApplianceUplinksStatusesOverview\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"/getOrganizationApplianceUplinksStatusesOverview\x10\x01\x1aC/organizations/{organizationId}/appliance/uplinks/statuses/overview \x020\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xda\x02\n" +
+	"-GetOrganizationApplianceUplinksUsageByNetwork\x12I.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkRequest\x1aJ.meraki.appliance.v1.GetOrganizationApplianceUplinksUsageByNetworkResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"-getOrganizationApplianceUplinksUsageByNetwork\x10\x01\x1aA/organizations/{organizationId}/appliance/uplinks/usage/byNetwork \x020\x01J\x05itemsZ\v\n" +
+	"\tnetworkId\x12\xec\x02\n" +
+	"3GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x12O.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"3getOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x10\x01\x1aI/organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas \x020\x01Z\x04\n" +
+	"\x02id\x12\xc6\x03\n" +
+	"6UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x12R.meraki.appliance.v1.UpdateOrganizationApplianceVpnSiteToSiteIpsecPeersSlasRequest\x1aP.meraki.appliance.v1.GetOrganizationApplianceVpnSiteToSiteIpsecPeersSlasResponse\"\xe5\x01\xf2\xfd\x1b\xe0\x01\n" +
+	"6updateOrganizationApplianceVpnSiteToSiteIpsecPeersSlas\x10\x02\x1aI/organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas \x020\x02BU\n" +
+	"I/organizations/{organizationId}/appliance/vpn/siteToSite/ipsec/peers/slas\x12\x06update\x18\x01\x12\xa7\x02\n" +
+	" GetOrganizationApplianceVpnStats\x12<.meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest\x1a=.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
+	" getOrganizationApplianceVpnStats\x10\x01\x1a3/organizations/{organizationId}/appliance/vpn/stats \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xac\x02\n" +
+	"#StreamOrganizationApplianceVpnStats\x12<.meraki.appliance.v1.GetOrganizationApplianceVpnStatsRequest\x1a=.meraki.appliance.v1.GetOrganizationApplianceVpnStatsResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
+	" getOrganizationApplianceVpnStats\x10\x01\x1a3/organizations/{organizationId}/appliance/vpn/stats \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xc3\x02\n" +
+	"#GetOrganizationApplianceVpnStatuses\x12?.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest\x1a@.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"#getOrganizationApplianceVpnStatuses\x10\x01\x1a6/organizations/{organizationId}/appliance/vpn/statuses \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc8\x02\n" +
+	"&StreamOrganizationApplianceVpnStatuses\x12?.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesRequest\x1a@.meraki.appliance.v1.GetOrganizationApplianceVpnStatusesResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"#getOrganizationApplianceVpnStatuses\x10\x01\x1a6/organizations/{organizationId}/appliance/vpn/statuses \x02*\b\b\x01\x10\xac\x02\x18\xac\x020\x01J\x05itemsZ\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb8\x02\n" +
 	"-GetOrganizationApplianceVpnThirdPartyVPNPeers\x12I.meraki.appliance.v1.GetOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"{\xf2\xfd\x1bw\n" +
-	"-getOrganizationApplianceVpnThirdPartyVPNPeers\x10\x01\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x01\x12\xc4\x02\n" +
-	"0UpdateOrganizationApplianceVpnThirdPartyVPNPeers\x12L.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"\x80\x01\xf2\xfd\x1b|\n" +
-	"0updateOrganizationApplianceVpnThirdPartyVPNPeers\x10\x02\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x02@\x01\x12\xae\x02\n" +
+	"-getOrganizationApplianceVpnThirdPartyVPNPeers\x10\x01\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x01\x12\xac\x03\n" +
+	"0UpdateOrganizationApplianceVpnThirdPartyVPNPeers\x12L.meraki.appliance.v1.UpdateOrganizationApplianceVpnThirdPartyVPNPeersRequest\x1a?.meraki.appliance.v1.OrganizationApplianceVpnThirdPartyVPNPeers\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"0updateOrganizationApplianceVpnThirdPartyVPNPeers\x10\x02\x1a@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers \x020\x02BL\n" +
+	"@/organizations/{organizationId}/appliance/vpn/thirdPartyVPNPeers\x12\x06update\x18\x01j\x19\n" +
+	"\x13peers[].network.ids\x10\x03\x18\x02\x12\xae\x02\n" +
 	"+GetOrganizationApplianceVpnVpnFirewallRules\x12G.meraki.appliance.v1.GetOrganizationApplianceVpnVpnFirewallRulesRequest\x1a=.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules\"w\xf2\xfd\x1bs\n" +
 	"+getOrganizationApplianceVpnVpnFirewallRules\x10\x01\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x01\x12\xb7\x02\n" +
 	".UpdateOrganizationApplianceVpnVpnFirewallRules\x12J.meraki.appliance.v1.UpdateOrganizationApplianceVpnVpnFirewallRulesRequest\x1a=.meraki.appliance.v1.OrganizationApplianceVpnVpnFirewallRules\"z\xf2\xfd\x1bv\n" +
-	".updateOrganizationApplianceVpnVpnFirewallRules\x10\x02\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x02\x12\x94\x03\n" +
-	";AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
-	";assignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assign \x020\x03@\x01\x12\xc1\x03\n" +
+	".updateOrganizationApplianceVpnVpnFirewallRules\x10\x02\x1a>/organizations/{organizationId}/appliance/vpn/vpnFirewallRules \x020\x02\x12\xec\x03\n" +
+	";AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.AssignOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
+	";assignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assign \x020\x03BX\n" +
+	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06assign\x12\xc1\x03\n" +
 	"CGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x12_.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest\x1a`.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"CgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x10\x01\x1aZ/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xc6\x03\n" +
 	"FStreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignments\x12_.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsRequest\x1a`.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
@@ -375,9 +524,10 @@ const file_meraki_appliance_v1_appliance_service_proto_rawDesc = "" +
 	"IGetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x12e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest\x1af.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x01\x12\xe3\x03\n" +
 	"LStreamOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x12e.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanRequest\x1af.meraki.appliance.v1.GetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlanResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
-	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\x94\x03\n" +
-	";RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
-	";removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove \x020\x03@\x01B\x82\x01\n" +
+	"IgetOrganizationPoliciesGlobalGroupPoliciesApplianceVlansAssignmentsByVlan\x10\x01\x1aa/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/assignments/byVlan \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xec\x03\n" +
+	";RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x12W.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansRequest\x1aX.meraki.appliance.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesApplianceVlansResponse\"\xf9\x01\xf2\xfd\x1b\xf4\x01\n" +
+	";removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans\x10\x03\x1aU/organizations/{organizationId}/policies/global/group/policies/appliance/vlans/remove \x020\x03BX\n" +
+	"N/organizations/{organizationId}/policies/global/group/policies/appliance/vlans\x12\x06removeB\x82\x01\n" +
 	"\x1dcom.merakibroker.appliance.v1B\x15ApplianceServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/appliance/v1;appliancev1b\x06proto3"
 
 var file_meraki_appliance_v1_appliance_service_proto_goTypes = []any{

@@ -28,48 +28,56 @@ var File_meraki_camera_v1_camera_service_proto protoreflect.FileDescriptor
 
 const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/camera/v1/camera_service.proto\x12\x10meraki.camera.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/camera/v1/analytics.proto\x1a!meraki/camera/v1/boundaries.proto\x1a\x1dmeraki/camera/v1/camera.proto\x1a'meraki/camera/v1/custom_analytics.proto\x1a!meraki/camera/v1/detections.proto\x1a!meraki/camera/v1/onboarding.proto\x1a\"meraki/camera/v1/permissions.proto\x1a,meraki/camera/v1/quality_and_retention.proto\x1a1meraki/camera/v1/quality_retention_profiles.proto\x1a\x1cmeraki/camera/v1/roles.proto\x1a meraki/camera/v1/schedules.proto\x1a\x1cmeraki/camera/v1/sense.proto\x1a\x1cmeraki/camera/v1/video.proto\x1a!meraki/camera/v1/video_link.proto\x1a(meraki/camera/v1/wireless_profiles.proto2\xf0_\n" +
+	"%meraki/camera/v1/camera_service.proto\x12\x10meraki.camera.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/camera/v1/analytics.proto\x1a!meraki/camera/v1/boundaries.proto\x1a\x1dmeraki/camera/v1/camera.proto\x1a'meraki/camera/v1/custom_analytics.proto\x1a!meraki/camera/v1/detections.proto\x1a!meraki/camera/v1/onboarding.proto\x1a\"meraki/camera/v1/permissions.proto\x1a,meraki/camera/v1/quality_and_retention.proto\x1a1meraki/camera/v1/quality_retention_profiles.proto\x1a\x1cmeraki/camera/v1/roles.proto\x1a meraki/camera/v1/schedules.proto\x1a\x1cmeraki/camera/v1/sense.proto\x1a\x1cmeraki/camera/v1/video.proto\x1a!meraki/camera/v1/video_link.proto\x1a(meraki/camera/v1/wireless_profiles.proto2\xcbc\n" +
 	"\rCameraService\x12\xd8\x01\n" +
 	"\x1cGetDeviceCameraAnalyticsLive\x125.meraki.camera.v1.GetDeviceCameraAnalyticsLiveRequest\x1a+.meraki.camera.v1.DeviceCameraAnalyticsLive\"T\xf2\xfd\x1bM\n" +
 	"\x1cgetDeviceCameraAnalyticsLive\x10\x01\x1a'/devices/{serial}/camera/analytics/live \x040\x01\x88\x02\x01\x12\xfe\x01\n" +
 	" GetDeviceCameraAnalyticsOverview\x129.meraki.camera.v1.GetDeviceCameraAnalyticsOverviewRequest\x1a:.meraki.camera.v1.GetDeviceCameraAnalyticsOverviewResponse\"c\xf2\xfd\x1b\\\n" +
 	" getDeviceCameraAnalyticsOverview\x10\x01\x1a+/devices/{serial}/camera/analytics/overview \x040\x01J\x05items\x88\x02\x01\x12\xf4\x01\n" +
 	"\x1eGetDeviceCameraAnalyticsRecent\x127.meraki.camera.v1.GetDeviceCameraAnalyticsRecentRequest\x1a8.meraki.camera.v1.GetDeviceCameraAnalyticsRecentResponse\"_\xf2\xfd\x1bX\n" +
-	"\x1egetDeviceCameraAnalyticsRecent\x10\x01\x1a)/devices/{serial}/camera/analytics/recent \x040\x01J\x05items\x88\x02\x01\x12\xef\x01\n" +
-	"\x1dGetDeviceCameraAnalyticsZones\x126.meraki.camera.v1.GetDeviceCameraAnalyticsZonesRequest\x1a7.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse\"]\xf2\xfd\x1bV\n" +
-	"\x1dgetDeviceCameraAnalyticsZones\x10\x01\x1a(/devices/{serial}/camera/analytics/zones \x040\x01J\x05items\x88\x02\x01\x12\x98\x02\n" +
+	"\x1egetDeviceCameraAnalyticsRecent\x10\x01\x1a)/devices/{serial}/camera/analytics/recent \x040\x01J\x05items\x88\x02\x01\x12\xf5\x01\n" +
+	"\x1dGetDeviceCameraAnalyticsZones\x126.meraki.camera.v1.GetDeviceCameraAnalyticsZonesRequest\x1a7.meraki.camera.v1.GetDeviceCameraAnalyticsZonesResponse\"c\xf2\xfd\x1b\\\n" +
+	"\x1dgetDeviceCameraAnalyticsZones\x10\x01\x1a(/devices/{serial}/camera/analytics/zones \x040\x01J\x05itemsZ\x04\n" +
+	"\x02id\x88\x02\x01\x12\x98\x02\n" +
 	"#GetDeviceCameraAnalyticsZoneHistory\x12<.meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryRequest\x1a=.meraki.camera.v1.GetDeviceCameraAnalyticsZoneHistoryResponse\"t\xf2\xfd\x1bm\n" +
 	"#getDeviceCameraAnalyticsZoneHistory\x10\x01\x1a9/devices/{serial}/camera/analytics/zones/{zoneId}/history \x040\x01J\x05items\x88\x02\x01\x12\xa6\x01\n" +
 	"\x10ClipDeviceCamera\x12).meraki.camera.v1.ClipDeviceCameraRequest\x1a*.meraki.camera.v1.ClipDeviceCameraResponse\";\xf2\xfd\x1b7\n" +
 	"\x10clipDeviceCamera\x10\x01\x1a\x1d/devices/{serial}/camera/clip \x040\x01\x12\xde\x01\n" +
 	"\x1eGetDeviceCameraCustomAnalytics\x127.meraki.camera.v1.GetDeviceCameraCustomAnalyticsRequest\x1a-.meraki.camera.v1.DeviceCameraCustomAnalytics\"T\xf2\xfd\x1bP\n" +
-	"\x1egetDeviceCameraCustomAnalytics\x10\x01\x1a(/devices/{serial}/camera/customAnalytics \x040\x01\x12\xe9\x01\n" +
-	"!UpdateDeviceCameraCustomAnalytics\x12:.meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest\x1a-.meraki.camera.v1.DeviceCameraCustomAnalytics\"Y\xf2\xfd\x1bU\n" +
-	"!updateDeviceCameraCustomAnalytics\x10\x02\x1a(/devices/{serial}/camera/customAnalytics \x040\x02@\x01\x12\xe2\x01\n" +
+	"\x1egetDeviceCameraCustomAnalytics\x10\x01\x1a(/devices/{serial}/camera/customAnalytics \x040\x01\x12\x9f\x02\n" +
+	"!UpdateDeviceCameraCustomAnalytics\x12:.meraki.camera.v1.UpdateDeviceCameraCustomAnalyticsRequest\x1a-.meraki.camera.v1.DeviceCameraCustomAnalytics\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"!updateDeviceCameraCustomAnalytics\x10\x02\x1a(/devices/{serial}/camera/customAnalytics \x040\x02B4\n" +
+	"(/devices/{serial}/camera/customAnalytics\x12\x06update\x18\x01\x12\xe2\x01\n" +
 	"\x1cGenerateDeviceCameraSnapshot\x125.meraki.camera.v1.GenerateDeviceCameraSnapshotRequest\x1a6.meraki.camera.v1.GenerateDeviceCameraSnapshotResponse\"S\xf2\xfd\x1bO\n" +
 	"\x1cgenerateDeviceCameraSnapshot\x10\x03\x1a)/devices/{serial}/camera/generateSnapshot \x040\x03\x12\xf2\x01\n" +
 	"\"GetDeviceCameraQualityAndRetention\x12;.meraki.camera.v1.GetDeviceCameraQualityAndRetentionRequest\x1a1.meraki.camera.v1.DeviceCameraQualityAndRetention\"\\\xf2\xfd\x1bX\n" +
-	"\"getDeviceCameraQualityAndRetention\x10\x01\x1a,/devices/{serial}/camera/qualityAndRetention \x040\x01\x12\xfd\x01\n" +
-	"%UpdateDeviceCameraQualityAndRetention\x12>.meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest\x1a1.meraki.camera.v1.DeviceCameraQualityAndRetention\"a\xf2\xfd\x1b]\n" +
-	"%updateDeviceCameraQualityAndRetention\x10\x02\x1a,/devices/{serial}/camera/qualityAndRetention \x040\x02@\x01\x12\xac\x01\n" +
+	"\"getDeviceCameraQualityAndRetention\x10\x01\x1a,/devices/{serial}/camera/qualityAndRetention \x040\x01\x12\xb7\x02\n" +
+	"%UpdateDeviceCameraQualityAndRetention\x12>.meraki.camera.v1.UpdateDeviceCameraQualityAndRetentionRequest\x1a1.meraki.camera.v1.DeviceCameraQualityAndRetention\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"%updateDeviceCameraQualityAndRetention\x10\x02\x1a,/devices/{serial}/camera/qualityAndRetention \x040\x02B8\n" +
+	",/devices/{serial}/camera/qualityAndRetention\x12\x06update\x18\x01\x12\xac\x01\n" +
 	"\x14GetDeviceCameraSense\x12-.meraki.camera.v1.GetDeviceCameraSenseRequest\x1a#.meraki.camera.v1.DeviceCameraSense\"@\xf2\xfd\x1b<\n" +
-	"\x14getDeviceCameraSense\x10\x01\x1a\x1e/devices/{serial}/camera/sense \x040\x01\x12\xb7\x01\n" +
-	"\x17UpdateDeviceCameraSense\x120.meraki.camera.v1.UpdateDeviceCameraSenseRequest\x1a#.meraki.camera.v1.DeviceCameraSense\"E\xf2\xfd\x1bA\n" +
-	"\x17updateDeviceCameraSense\x10\x02\x1a\x1e/devices/{serial}/camera/sense \x040\x02@\x01\x12\xa8\x02\n" +
-	")GetDeviceCameraSenseObjectDetectionModels\x12B.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsRequest\x1aC.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse\"r\xf2\xfd\x1bn\n" +
-	")getDeviceCameraSenseObjectDetectionModels\x10\x01\x1a4/devices/{serial}/camera/sense/objectDetectionModels \x040\x01J\x05items\x12\xd5\x01\n" +
+	"\x14getDeviceCameraSense\x10\x01\x1a\x1e/devices/{serial}/camera/sense \x040\x01\x12\xe1\x01\n" +
+	"\x17UpdateDeviceCameraSense\x120.meraki.camera.v1.UpdateDeviceCameraSenseRequest\x1a#.meraki.camera.v1.DeviceCameraSense\"o\xf2\xfd\x1bk\n" +
+	"\x17updateDeviceCameraSense\x10\x02\x1a\x1e/devices/{serial}/camera/sense \x040\x02B*\n" +
+	"\x1e/devices/{serial}/camera/sense\x12\x06update\x18\x01\x12\xae\x02\n" +
+	")GetDeviceCameraSenseObjectDetectionModels\x12B.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsRequest\x1aC.meraki.camera.v1.GetDeviceCameraSenseObjectDetectionModelsResponse\"x\xf2\xfd\x1bt\n" +
+	")getDeviceCameraSenseObjectDetectionModels\x10\x01\x1a4/devices/{serial}/camera/sense/objectDetectionModels \x040\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xd5\x01\n" +
 	"\x1cGetDeviceCameraVideoSettings\x125.meraki.camera.v1.GetDeviceCameraVideoSettingsRequest\x1a+.meraki.camera.v1.DeviceCameraVideoSettings\"Q\xf2\xfd\x1bM\n" +
-	"\x1cgetDeviceCameraVideoSettings\x10\x01\x1a'/devices/{serial}/camera/video/settings \x040\x01\x12\xe0\x01\n" +
-	"\x1fUpdateDeviceCameraVideoSettings\x128.meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest\x1a+.meraki.camera.v1.DeviceCameraVideoSettings\"V\xf2\xfd\x1bR\n" +
-	"\x1fupdateDeviceCameraVideoSettings\x10\x02\x1a'/devices/{serial}/camera/video/settings \x040\x02@\x01\x12\xc0\x01\n" +
+	"\x1cgetDeviceCameraVideoSettings\x10\x01\x1a'/devices/{serial}/camera/video/settings \x040\x01\x12\x95\x02\n" +
+	"\x1fUpdateDeviceCameraVideoSettings\x128.meraki.camera.v1.UpdateDeviceCameraVideoSettingsRequest\x1a+.meraki.camera.v1.DeviceCameraVideoSettings\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x1fupdateDeviceCameraVideoSettings\x10\x02\x1a'/devices/{serial}/camera/video/settings \x040\x02B3\n" +
+	"'/devices/{serial}/camera/video/settings\x12\x06update\x18\x01\x12\xc0\x01\n" +
 	"\x18GetDeviceCameraVideoLink\x121.meraki.camera.v1.GetDeviceCameraVideoLinkRequest\x1a'.meraki.camera.v1.DeviceCameraVideoLink\"H\xf2\xfd\x1bD\n" +
 	"\x18getDeviceCameraVideoLink\x10\x01\x1a\"/devices/{serial}/camera/videoLink \x040\x01\x12\xe3\x01\n" +
 	"\x1fGetDeviceCameraWirelessProfiles\x128.meraki.camera.v1.GetDeviceCameraWirelessProfilesRequest\x1a..meraki.camera.v1.DeviceCameraWirelessProfiles\"V\xf2\xfd\x1bR\n" +
-	"\x1fgetDeviceCameraWirelessProfiles\x10\x01\x1a)/devices/{serial}/camera/wirelessProfiles \x040\x01\x12\xee\x01\n" +
-	"\"UpdateDeviceCameraWirelessProfiles\x12;.meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest\x1a..meraki.camera.v1.DeviceCameraWirelessProfiles\"[\xf2\xfd\x1bW\n" +
-	"\"updateDeviceCameraWirelessProfiles\x10\x02\x1a)/devices/{serial}/camera/wirelessProfiles \x040\x02@\x01\x12\xa5\x02\n" +
-	"(GetNetworkCameraQualityRetentionProfiles\x12A.meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesRequest\x1aB.meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse\"r\xf2\xfd\x1bn\n" +
-	"(getNetworkCameraQualityRetentionProfiles\x10\x01\x1a5/networks/{networkId}/camera/qualityRetentionProfiles \x030\x01J\x05items\x12\x98\x02\n" +
+	"\x1fgetDeviceCameraWirelessProfiles\x10\x01\x1a)/devices/{serial}/camera/wirelessProfiles \x040\x01\x12\xa5\x02\n" +
+	"\"UpdateDeviceCameraWirelessProfiles\x12;.meraki.camera.v1.UpdateDeviceCameraWirelessProfilesRequest\x1a..meraki.camera.v1.DeviceCameraWirelessProfiles\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"\"updateDeviceCameraWirelessProfiles\x10\x02\x1a)/devices/{serial}/camera/wirelessProfiles \x040\x02B5\n" +
+	")/devices/{serial}/camera/wirelessProfiles\x12\x06update\x18\x01\x12\xab\x02\n" +
+	"(GetNetworkCameraQualityRetentionProfiles\x12A.meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesRequest\x1aB.meraki.camera.v1.GetNetworkCameraQualityRetentionProfilesResponse\"x\xf2\xfd\x1bt\n" +
+	"(getNetworkCameraQualityRetentionProfiles\x10\x01\x1a5/networks/{networkId}/camera/qualityRetentionProfiles \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x98\x02\n" +
 	"*CreateNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.CreateNetworkCameraQualityRetentionProfileRequest\x1a6.meraki.camera.v1.NetworkCameraQualityRetentionProfile\"m\xf2\xfd\x1bi\n" +
 	"*createNetworkCameraQualityRetentionProfile\x10\x03\x1a5/networks/{networkId}/camera/qualityRetentionProfiles \x030\x03\x12\xad\x02\n" +
 	"'GetNetworkCameraQualityRetentionProfile\x12@.meraki.camera.v1.GetNetworkCameraQualityRetentionProfileRequest\x1a6.meraki.camera.v1.NetworkCameraQualityRetentionProfile\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
@@ -77,11 +85,13 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"*UpdateNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.UpdateNetworkCameraQualityRetentionProfileRequest\x1a6.meraki.camera.v1.NetworkCameraQualityRetentionProfile\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
 	"*updateNetworkCameraQualityRetentionProfile\x10\x02\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\x96\x02\n" +
 	"*DeleteNetworkCameraQualityRetentionProfile\x12C.meraki.camera.v1.DeleteNetworkCameraQualityRetentionProfileRequest\x1a\x16.google.protobuf.Empty\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"*deleteNetworkCameraQualityRetentionProfile\x10\x04\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\xda\x01\n" +
-	"\x19GetNetworkCameraSchedules\x122.meraki.camera.v1.GetNetworkCameraSchedulesRequest\x1a3.meraki.camera.v1.GetNetworkCameraSchedulesResponse\"T\xf2\xfd\x1bP\n" +
-	"\x19getNetworkCameraSchedules\x10\x01\x1a&/networks/{networkId}/camera/schedules \x030\x01J\x05items\x12\xfd\x01\n" +
-	" GetNetworkCameraWirelessProfiles\x129.meraki.camera.v1.GetNetworkCameraWirelessProfilesRequest\x1a:.meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse\"b\xf2\xfd\x1b^\n" +
-	" getNetworkCameraWirelessProfiles\x10\x01\x1a-/networks/{networkId}/camera/wirelessProfiles \x030\x01J\x05items\x12\xf0\x01\n" +
+	"*deleteNetworkCameraQualityRetentionProfile\x10\x04\x1aQ/networks/{networkId}/camera/qualityRetentionProfiles/{qualityRetentionProfileId} \x030\x02\x12\xe0\x01\n" +
+	"\x19GetNetworkCameraSchedules\x122.meraki.camera.v1.GetNetworkCameraSchedulesRequest\x1a3.meraki.camera.v1.GetNetworkCameraSchedulesResponse\"Z\xf2\xfd\x1bV\n" +
+	"\x19getNetworkCameraSchedules\x10\x01\x1a&/networks/{networkId}/camera/schedules \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x83\x02\n" +
+	" GetNetworkCameraWirelessProfiles\x129.meraki.camera.v1.GetNetworkCameraWirelessProfilesRequest\x1a:.meraki.camera.v1.GetNetworkCameraWirelessProfilesResponse\"h\xf2\xfd\x1bd\n" +
+	" getNetworkCameraWirelessProfiles\x10\x01\x1a-/networks/{networkId}/camera/wirelessProfiles \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf0\x01\n" +
 	"\"CreateNetworkCameraWirelessProfile\x12;.meraki.camera.v1.CreateNetworkCameraWirelessProfileRequest\x1a..meraki.camera.v1.NetworkCameraWirelessProfile\"]\xf2\xfd\x1bY\n" +
 	"\"createNetworkCameraWirelessProfile\x10\x03\x1a-/networks/{networkId}/camera/wirelessProfiles \x030\x03\x12\xfb\x01\n" +
 	"\x1fGetNetworkCameraWirelessProfile\x128.meraki.camera.v1.GetNetworkCameraWirelessProfileRequest\x1a..meraki.camera.v1.NetworkCameraWirelessProfile\"n\xf2\xfd\x1bj\n" +
@@ -89,13 +99,19 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	"\"UpdateNetworkCameraWirelessProfile\x12;.meraki.camera.v1.UpdateNetworkCameraWirelessProfileRequest\x1a..meraki.camera.v1.NetworkCameraWirelessProfile\"q\xf2\xfd\x1bm\n" +
 	"\"updateNetworkCameraWirelessProfile\x10\x02\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\xec\x01\n" +
 	"\"DeleteNetworkCameraWirelessProfile\x12;.meraki.camera.v1.DeleteNetworkCameraWirelessProfileRequest\x1a\x16.google.protobuf.Empty\"q\xf2\xfd\x1bm\n" +
-	"\"deleteNetworkCameraWirelessProfile\x10\x04\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\xc1\x02\n" +
-	",GetOrganizationCameraBoundariesAreasByDevice\x12E.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceRequest\x1aF.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse\"\x81\x01\xf2\xfd\x1b}\n" +
-	",getOrganizationCameraBoundariesAreasByDevice\x10\x01\x1a@/organizations/{organizationId}/camera/boundaries/areas/byDevice \x020\x01J\x05items\x12\xc1\x02\n" +
-	",GetOrganizationCameraBoundariesLinesByDevice\x12E.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceRequest\x1aF.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse\"\x81\x01\xf2\xfd\x1b}\n" +
-	",getOrganizationCameraBoundariesLinesByDevice\x10\x01\x1a@/organizations/{organizationId}/camera/boundaries/lines/byDevice \x020\x01J\x05items\x12\xc5\x02\n" +
-	"-GetOrganizationCameraCustomAnalyticsArtifacts\x12F.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsRequest\x1aG.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
-	"-getOrganizationCameraCustomAnalyticsArtifacts\x10\x01\x1a@/organizations/{organizationId}/camera/customAnalytics/artifacts \x020\x01J\x05items\x12\xb7\x02\n" +
+	"\"deleteNetworkCameraWirelessProfile\x10\x04\x1aA/networks/{networkId}/camera/wirelessProfiles/{wirelessProfileId} \x030\x02\x12\xdb\x02\n" +
+	",GetOrganizationCameraBoundariesAreasByDevice\x12E.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceRequest\x1aF.meraki.camera.v1.GetOrganizationCameraBoundariesAreasByDeviceResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	",getOrganizationCameraBoundariesAreasByDevice\x10\x01\x1a@/organizations/{organizationId}/camera/boundaries/areas/byDevice \x020\x01J\x05itemsZ\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xdb\x02\n" +
+	",GetOrganizationCameraBoundariesLinesByDevice\x12E.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceRequest\x1aF.meraki.camera.v1.GetOrganizationCameraBoundariesLinesByDeviceResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	",getOrganizationCameraBoundariesLinesByDevice\x10\x01\x1a@/organizations/{organizationId}/camera/boundaries/lines/byDevice \x020\x01J\x05itemsZ\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd4\x02\n" +
+	"-GetOrganizationCameraCustomAnalyticsArtifacts\x12F.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsRequest\x1aG.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactsResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"-getOrganizationCameraCustomAnalyticsArtifacts\x10\x01\x1a@/organizations/{organizationId}/camera/customAnalytics/artifacts \x020\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"artifactId\x12\xb7\x02\n" +
 	"/CreateOrganizationCameraCustomAnalyticsArtifact\x12H.meraki.camera.v1.CreateOrganizationCameraCustomAnalyticsArtifactRequest\x1a;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact\"}\xf2\xfd\x1by\n" +
 	"/createOrganizationCameraCustomAnalyticsArtifact\x10\x03\x1a@/organizations/{organizationId}/camera/customAnalytics/artifacts \x020\x03\x12\xbd\x02\n" +
 	",GetOrganizationCameraCustomAnalyticsArtifact\x12E.meraki.camera.v1.GetOrganizationCameraCustomAnalyticsArtifactRequest\x1a;.meraki.camera.v1.OrganizationCameraCustomAnalyticsArtifact\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
@@ -105,23 +121,30 @@ const file_meraki_camera_v1_camera_service_proto_rawDesc = "" +
 	":GetOrganizationCameraDetectionsHistoryByBoundaryByInterval\x12S.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest\x1aT.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	":getOrganizationCameraDetectionsHistoryByBoundaryByInterval\x10\x01\x1aO/organizations/{organizationId}/camera/detections/history/byBoundary/byInterval \x02*\b\b\x03\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x98\x03\n" +
 	"=StreamOrganizationCameraDetectionsHistoryByBoundaryByInterval\x12S.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalRequest\x1aT.meraki.camera.v1.GetOrganizationCameraDetectionsHistoryByBoundaryByIntervalResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	":getOrganizationCameraDetectionsHistoryByBoundaryByInterval\x10\x01\x1aO/organizations/{organizationId}/camera/detections/history/byBoundary/byInterval \x02*\b\b\x03\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xa6\x02\n" +
-	"'GetOrganizationCameraOnboardingStatuses\x12@.meraki.camera.v1.GetOrganizationCameraOnboardingStatusesRequest\x1aA.meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse\"v\xf2\xfd\x1br\n" +
-	"'getOrganizationCameraOnboardingStatuses\x10\x01\x1a:/organizations/{organizationId}/camera/onboarding/statuses \x020\x01J\x05items\x12\x9d\x02\n" +
-	"*UpdateOrganizationCameraOnboardingStatuses\x12C.meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest\x1a6.meraki.camera.v1.OrganizationCameraOnboardingStatuses\"r\xf2\xfd\x1bn\n" +
-	"*updateOrganizationCameraOnboardingStatuses\x10\x02\x1a:/organizations/{organizationId}/camera/onboarding/statuses \x020\x02\x12\x82\x02\n" +
-	" GetOrganizationCameraPermissions\x129.meraki.camera.v1.GetOrganizationCameraPermissionsRequest\x1a:.meraki.camera.v1.GetOrganizationCameraPermissionsResponse\"g\xf2\xfd\x1bc\n" +
-	" getOrganizationCameraPermissions\x10\x01\x1a2/organizations/{organizationId}/camera/permissions \x020\x01J\x05items\x12\x80\x02\n" +
+	":getOrganizationCameraDetectionsHistoryByBoundaryByInterval\x10\x01\x1aO/organizations/{organizationId}/camera/detections/history/byBoundary/byInterval \x02*\b\b\x03\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xc9\x02\n" +
+	"'GetOrganizationCameraOnboardingStatuses\x12@.meraki.camera.v1.GetOrganizationCameraOnboardingStatusesRequest\x1aA.meraki.camera.v1.GetOrganizationCameraOnboardingStatusesResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"'getOrganizationCameraOnboardingStatuses\x10\x01\x1a:/organizations/{organizationId}/camera/onboarding/statuses \x020\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xac\x02\n" +
+	"*UpdateOrganizationCameraOnboardingStatuses\x12C.meraki.camera.v1.UpdateOrganizationCameraOnboardingStatusesRequest\x1a6.meraki.camera.v1.OrganizationCameraOnboardingStatuses\"\x80\x01\xf2\xfd\x1b|\n" +
+	"*updateOrganizationCameraOnboardingStatuses\x10\x02\x1a:/organizations/{organizationId}/camera/onboarding/statuses \x020\x02j\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\x88\x02\n" +
+	" GetOrganizationCameraPermissions\x129.meraki.camera.v1.GetOrganizationCameraPermissionsRequest\x1a:.meraki.camera.v1.GetOrganizationCameraPermissionsResponse\"m\xf2\xfd\x1bi\n" +
+	" getOrganizationCameraPermissions\x10\x01\x1a2/organizations/{organizationId}/camera/permissions \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x80\x02\n" +
 	"\x1fGetOrganizationCameraPermission\x128.meraki.camera.v1.GetOrganizationCameraPermissionRequest\x1a..meraki.camera.v1.OrganizationCameraPermission\"s\xf2\xfd\x1bo\n" +
 	"\x1fgetOrganizationCameraPermission\x10\x01\x1aF/organizations/{organizationId}/camera/permissions/{permissionScopeId} \x020\x01\x12\xe4\x01\n" +
 	"\x1aGetOrganizationCameraRoles\x123.meraki.camera.v1.GetOrganizationCameraRolesRequest\x1a4.meraki.camera.v1.GetOrganizationCameraRolesResponse\"[\xf2\xfd\x1bW\n" +
-	"\x1agetOrganizationCameraRoles\x10\x01\x1a,/organizations/{organizationId}/camera/roles \x020\x01J\x05items\x12\xd7\x01\n" +
-	"\x1cCreateOrganizationCameraRole\x125.meraki.camera.v1.CreateOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"V\xf2\xfd\x1bR\n" +
-	"\x1ccreateOrganizationCameraRole\x10\x03\x1a,/organizations/{organizationId}/camera/roles \x020\x03\x12\xd7\x01\n" +
+	"\x1agetOrganizationCameraRoles\x10\x01\x1a,/organizations/{organizationId}/camera/roles \x020\x01J\x05items\x12\xf5\x01\n" +
+	"\x1cCreateOrganizationCameraRole\x125.meraki.camera.v1.CreateOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"t\xf2\xfd\x1bp\n" +
+	"\x1ccreateOrganizationCameraRole\x10\x03\x1a,/organizations/{organizationId}/camera/roles \x020\x03j\x1c\n" +
+	"\x16appliedOnNetworks[].id\x10\x03\x18\x02\x12\xd7\x01\n" +
 	"\x19GetOrganizationCameraRole\x122.meraki.camera.v1.GetOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"\\\xf2\xfd\x1bX\n" +
-	"\x19getOrganizationCameraRole\x10\x01\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x01\x12\xe0\x01\n" +
-	"\x1cUpdateOrganizationCameraRole\x125.meraki.camera.v1.UpdateOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"_\xf2\xfd\x1b[\n" +
-	"\x1cupdateOrganizationCameraRole\x10\x02\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02\x12\xce\x01\n" +
+	"\x19getOrganizationCameraRole\x10\x01\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x01\x12\xfe\x01\n" +
+	"\x1cUpdateOrganizationCameraRole\x125.meraki.camera.v1.UpdateOrganizationCameraRoleRequest\x1a(.meraki.camera.v1.OrganizationCameraRole\"}\xf2\xfd\x1by\n" +
+	"\x1cupdateOrganizationCameraRole\x10\x02\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02j\x1c\n" +
+	"\x16appliedOnNetworks[].id\x10\x03\x18\x02\x12\xce\x01\n" +
 	"\x1cDeleteOrganizationCameraRole\x125.meraki.camera.v1.DeleteOrganizationCameraRoleRequest\x1a\x16.google.protobuf.Empty\"_\xf2\xfd\x1b[\n" +
 	"\x1cdeleteOrganizationCameraRole\x10\x04\x1a5/organizations/{organizationId}/camera/roles/{roleId} \x020\x02Bv\n" +
 	"\x1acom.merakibroker.camera.v1B\x12CameraServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/camera/v1;camerav1b\x06proto3"

@@ -28,54 +28,105 @@ var File_meraki_campus_gateway_v1_campus_gateway_service_proto protoreflect.File
 
 const file_meraki_campus_gateway_v1_campus_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xf1?\n" +
-	"\x14CampusGatewayService\x12\xfd\x01\n" +
-	"!CreateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"]\xf2\xfd\x1bY\n" +
-	"!createNetworkCampusGatewayCluster\x10\x03\x1a,/networks/{networkId}/campusGateway/clusters \x030\x03@\x01\x12\x89\x02\n" +
-	"!UpdateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"i\xf2\xfd\x1be\n" +
-	"!updateNetworkCampusGatewayCluster\x10\x02\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02@\x01\x12\xea\x01\n" +
-	"!DeleteNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest\x1a\x16.google.protobuf.Empty\"i\xf2\xfd\x1be\n" +
-	"!deleteNetworkCampusGatewayCluster\x10\x04\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02@\x01\x12\x9b\x03\n" +
-	":GetOrganizationCampusGatewayClientsUsageByNetworkByCluster\x12[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x1a\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
-	":getOrganizationCampusGatewayClientsUsageByNetworkByCluster\x10\x01\x1aO/organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xa0\x03\n" +
-	"=StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster\x12[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x1a\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
-	":getOrganizationCampusGatewayClientsUsageByNetworkByCluster\x10\x01\x1aO/organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xa7\x02\n" +
-	"$GetOrganizationCampusGatewayClusters\x12E.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest\x1aF.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse\"p\xf2\xfd\x1bl\n" +
-	"$getOrganizationCampusGatewayClusters\x10\x01\x1a6/organizations/{organizationId}/campusGateway/clusters \x02*\x06\b\x01\x10d\x1820\x01\x12\xac\x02\n" +
-	"'StreamOrganizationCampusGatewayClusters\x12E.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest\x1aF.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse\"p\xf2\xfd\x1bl\n" +
-	"$getOrganizationCampusGatewayClusters\x10\x01\x1a6/organizations/{organizationId}/campusGateway/clusters \x02*\x06\b\x01\x10d\x1820\x010\x01\x12\xfd\x02\n" +
-	"3GetOrganizationCampusGatewayClustersFailoverTargets\x12T.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest\x1aU.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
-	"3getOrganizationCampusGatewayClustersFailoverTargets\x10\x01\x1aG/organizations/{organizationId}/campusGateway/clusters/failover/targets \x02*\x06\b\x01\x10d\x1820\x01J\x05items\x12\x82\x03\n" +
-	"6StreamOrganizationCampusGatewayClustersFailoverTargets\x12T.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest\x1aU.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
-	"3getOrganizationCampusGatewayClustersFailoverTargets\x10\x01\x1aG/organizations/{organizationId}/campusGateway/clusters/failover/targets \x02*\x06\b\x01\x10d\x1820\x01J\x05items0\x01\x12\xa4\x03\n" +
-	"<GetOrganizationCampusGatewayClustersFailoverTargetsByCluster\x12].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest\x1a^.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"<getOrganizationCampusGatewayClustersFailoverTargetsByCluster\x10\x01\x1aQ/organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster \x02*\x06\b\x01\x10d\x1820\x01\x12\xa9\x03\n" +
-	"?StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster\x12].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest\x1a^.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"<getOrganizationCampusGatewayClustersFailoverTargetsByCluster\x10\x01\x1aQ/organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster \x02*\x06\b\x01\x10d\x1820\x010\x01\x12\x81\x03\n" +
-	"5GetOrganizationCampusGatewayClustersNetworksOverviews\x12V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x1aW.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"5getOrganizationCampusGatewayClustersNetworksOverviews\x10\x01\x1aI/organizations/{organizationId}/campusGateway/clusters/networks/overviews \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\x86\x03\n" +
-	"8StreamOrganizationCampusGatewayClustersNetworksOverviews\x12V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x1aW.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"5getOrganizationCampusGatewayClustersNetworksOverviews\x10\x01\x1aI/organizations/{organizationId}/campusGateway/clusters/networks/overviews \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xc3\x02\n" +
-	"*ProvisionOrganizationCampusGatewayClusters\x12K.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest\x1aL.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse\"z\xf2\xfd\x1bv\n" +
-	"*provisionOrganizationCampusGatewayClusters\x10\x03\x1a@/organizations/{organizationId}/campusGateway/clusters/provision \x020\x03@\x01\x12\xc2\x02\n" +
-	")GetOrganizationCampusGatewayClustersSsids\x12J.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest\x1aK.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse\"|\xf2\xfd\x1bx\n" +
-	")getOrganizationCampusGatewayClustersSsids\x10\x01\x1a</organizations/{organizationId}/campusGateway/clusters/ssids \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xc7\x02\n" +
-	",StreamOrganizationCampusGatewayClustersSsids\x12J.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest\x1aK.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse\"|\xf2\xfd\x1bx\n" +
-	")getOrganizationCampusGatewayClustersSsids\x10\x01\x1a</organizations/{organizationId}/campusGateway/clusters/ssids \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xde\x02\n" +
-	".GetOrganizationCampusGatewayClustersTunnelable\x12O.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest\x1aP.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	".getOrganizationCampusGatewayClustersTunnelable\x10\x01\x1aA/organizations/{organizationId}/campusGateway/clusters/tunnelable \x02*\b\b\x01\x10\xc8\x01\x18\xc8\x010\x01\x12\xe3\x02\n" +
-	"1StreamOrganizationCampusGatewayClustersTunnelable\x12O.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest\x1aP.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	".getOrganizationCampusGatewayClustersTunnelable\x10\x01\x1aA/organizations/{organizationId}/campusGateway/clusters/tunnelable \x02*\b\b\x01\x10\xc8\x01\x18\xc8\x010\x010\x01\x12\xb7\x02\n" +
-	"'GetOrganizationCampusGatewayConnections\x12H.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsRequest\x1aI.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse\"w\xf2\xfd\x1bs\n" +
-	"'getOrganizationCampusGatewayConnections\x10\x01\x1a9/organizations/{organizationId}/campusGateway/connections \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xbc\x02\n" +
-	"*StreamOrganizationCampusGatewayConnections\x12H.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsRequest\x1aI.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse\"w\xf2\xfd\x1bs\n" +
-	"'getOrganizationCampusGatewayConnections\x10\x01\x1a9/organizations/{organizationId}/campusGateway/connections \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xcc\x02\n" +
-	"/GetOrganizationCampusGatewayConnectionsOverview\x12P.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsOverviewRequest\x1aF.meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview\"\x7f\xf2\xfd\x1b{\n" +
-	"/getOrganizationCampusGatewayConnectionsOverview\x10\x01\x1aB/organizations/{organizationId}/campusGateway/connections/overview \x020\x01\x12\xba\x03\n" +
-	"@GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x12a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x1ab.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
-	"@getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x10\x01\x1aU/organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xbf\x03\n" +
-	"CStreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x12a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x1ab.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
-	"@getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x10\x01\x1aU/organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01B\x93\x01\n" +
+	"5meraki/campus_gateway/v1/campus_gateway_service.proto\x12\x18meraki.campus_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a&meraki/campus_gateway/v1/clients.proto\x1a'meraki/campus_gateway/v1/clusters.proto\x1a*meraki/campus_gateway/v1/connections.proto\x1a&meraki/campus_gateway/v1/devices.proto2\xd0F\n" +
+	"\x14CampusGatewayService\x12\xcf\x02\n" +
+	"!CreateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.CreateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"!createNetworkCampusGatewayCluster\x10\x03\x1a,/networks/{networkId}/campusGateway/clusters \x030\x03B8\n" +
+	",/networks/{networkId}/campusGateway/clusters\x12\x06create\x18\x01j\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xe7\x02\n" +
+	"!UpdateNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.UpdateNetworkCampusGatewayClusterRequest\x1a5.meraki.campus_gateway.v1.NetworkCampusGatewayCluster\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"!updateNetworkCampusGatewayCluster\x10\x02\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BD\n" +
+	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\x06update\x18\x01j\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xb1\x02\n" +
+	"!DeleteNetworkCampusGatewayCluster\x12B.meraki.campus_gateway.v1.DeleteNetworkCampusGatewayClusterRequest\x1a\x16.google.protobuf.Empty\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"!deleteNetworkCampusGatewayCluster\x10\x04\x1a8/networks/{networkId}/campusGateway/clusters/{clusterId} \x030\x02BE\n" +
+	"8/networks/{networkId}/campusGateway/clusters/{clusterId}\x12\adestroy\x18\x01\x12\xad\x03\n" +
+	":GetOrganizationCampusGatewayClientsUsageByNetworkByCluster\x12[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x1a\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	":getOrganizationCampusGatewayClientsUsageByNetworkByCluster\x10\x01\x1aO/organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xb2\x03\n" +
+	"=StreamOrganizationCampusGatewayClientsUsageByNetworkByCluster\x12[.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterRequest\x1a\\.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClientsUsageByNetworkByClusterResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	":getOrganizationCampusGatewayClientsUsageByNetworkByCluster\x10\x01\x1aO/organizations/{organizationId}/campusGateway/clients/usage/byNetwork/byCluster \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xba\x02\n" +
+	"$GetOrganizationCampusGatewayClusters\x12E.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest\x1aF.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse\"\x82\x01\xf2\xfd\x1b~\n" +
+	"$getOrganizationCampusGatewayClusters\x10\x01\x1a6/organizations/{organizationId}/campusGateway/clusters \x02*\x06\b\x01\x10d\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xbf\x02\n" +
+	"'StreamOrganizationCampusGatewayClusters\x12E.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersRequest\x1aF.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersResponse\"\x82\x01\xf2\xfd\x1b~\n" +
+	"$getOrganizationCampusGatewayClusters\x10\x01\x1a6/organizations/{organizationId}/campusGateway/clusters \x02*\x06\b\x01\x10d\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x8f\x03\n" +
+	"3GetOrganizationCampusGatewayClustersFailoverTargets\x12T.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest\x1aU.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"3getOrganizationCampusGatewayClustersFailoverTargets\x10\x01\x1aG/organizations/{organizationId}/campusGateway/clusters/failover/targets \x02*\x06\b\x01\x10d\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x94\x03\n" +
+	"6StreamOrganizationCampusGatewayClustersFailoverTargets\x12T.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsRequest\x1aU.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"3getOrganizationCampusGatewayClustersFailoverTargets\x10\x01\x1aG/organizations/{organizationId}/campusGateway/clusters/failover/targets \x02*\x06\b\x01\x10d\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb6\x03\n" +
+	"<GetOrganizationCampusGatewayClustersFailoverTargetsByCluster\x12].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest\x1a^.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"<getOrganizationCampusGatewayClustersFailoverTargetsByCluster\x10\x01\x1aQ/organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster \x02*\x06\b\x01\x10d\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xbb\x03\n" +
+	"?StreamOrganizationCampusGatewayClustersFailoverTargetsByCluster\x12].meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterRequest\x1a^.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersFailoverTargetsByClusterResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"<getOrganizationCampusGatewayClustersFailoverTargetsByCluster\x10\x01\x1aQ/organizations/{organizationId}/campusGateway/clusters/failover/targets/byCluster \x02*\x06\b\x01\x10d\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x93\x03\n" +
+	"5GetOrganizationCampusGatewayClustersNetworksOverviews\x12V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x1aW.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"5getOrganizationCampusGatewayClustersNetworksOverviews\x10\x01\x1aI/organizations/{organizationId}/campusGateway/clusters/networks/overviews \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x98\x03\n" +
+	"8StreamOrganizationCampusGatewayClustersNetworksOverviews\x12V.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsRequest\x1aW.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersNetworksOverviewsResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"5getOrganizationCampusGatewayClustersNetworksOverviews\x10\x01\x1aI/organizations/{organizationId}/campusGateway/clusters/networks/overviews \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb2\x03\n" +
+	"*ProvisionOrganizationCampusGatewayClusters\x12K.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersRequest\x1aL.meraki.campus_gateway.v1.ProvisionOrganizationCampusGatewayClustersResponse\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"*provisionOrganizationCampusGatewayClusters\x10\x03\x1a@/organizations/{organizationId}/campusGateway/clusters/provision \x020\x03BC\n" +
+	"6/organizations/{organizationId}/campusGateway/clusters\x12\tprovisionj\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\xd6\x02\n" +
+	")GetOrganizationCampusGatewayClustersSsids\x12J.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest\x1aK.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	")getOrganizationCampusGatewayClustersSsids\x10\x01\x1a</organizations/{organizationId}/campusGateway/clusters/ssids \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xdb\x02\n" +
+	",StreamOrganizationCampusGatewayClustersSsids\x12J.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsRequest\x1aK.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersSsidsResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	")getOrganizationCampusGatewayClustersSsids\x10\x01\x1a</organizations/{organizationId}/campusGateway/clusters/ssids \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xf4\x02\n" +
+	".GetOrganizationCampusGatewayClustersTunnelable\x12O.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest\x1aP.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	".getOrganizationCampusGatewayClustersTunnelable\x10\x01\x1aA/organizations/{organizationId}/campusGateway/clusters/tunnelable \x02*\b\b\x01\x10\xc8\x01\x18\xc8\x010\x01j\x14\n" +
+	"\x0efromNetworkIds\x10\x02\x18\x02\x12\xf9\x02\n" +
+	"1StreamOrganizationCampusGatewayClustersTunnelable\x12O.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableRequest\x1aP.meraki.campus_gateway.v1.GetOrganizationCampusGatewayClustersTunnelableResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	".getOrganizationCampusGatewayClustersTunnelable\x10\x01\x1aA/organizations/{organizationId}/campusGateway/clusters/tunnelable \x02*\b\b\x01\x10\xc8\x01\x18\xc8\x010\x01j\x14\n" +
+	"\x0efromNetworkIds\x10\x02\x18\x020\x01\x12\xf6\x02\n" +
+	"'GetOrganizationCampusGatewayConnections\x12H.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsRequest\x1aI.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	"'getOrganizationCampusGatewayConnections\x10\x01\x1a9/organizations/{organizationId}/campusGateway/connections \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x1a\n" +
+	"\x14campusGatewaySerials\x10\x02\x18\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xfb\x02\n" +
+	"*StreamOrganizationCampusGatewayConnections\x12H.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsRequest\x1aI.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsResponse\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	"'getOrganizationCampusGatewayConnections\x10\x01\x1a9/organizations/{organizationId}/campusGateway/connections \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x1a\n" +
+	"\x14campusGatewaySerials\x10\x02\x18\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8b\x03\n" +
+	"/GetOrganizationCampusGatewayConnectionsOverview\x12P.meraki.campus_gateway.v1.GetOrganizationCampusGatewayConnectionsOverviewRequest\x1aF.meraki.campus_gateway.v1.OrganizationCampusGatewayConnectionsOverview\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"/getOrganizationCampusGatewayConnectionsOverview\x10\x01\x1aB/organizations/{organizationId}/campusGateway/connections/overview \x020\x01j\x1a\n" +
+	"\x14campusGatewaySerials\x10\x02\x18\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd3\x03\n" +
+	"@GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x12a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x1ab.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
+	"@getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x10\x01\x1aU/organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd8\x03\n" +
+	"CStreamOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x12a.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceRequest\x1ab.meraki.campus_gateway.v1.GetOrganizationCampusGatewayDevicesUplinksLocalOverridesByDeviceResponse\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
+	"@getOrganizationCampusGatewayDevicesUplinksLocalOverridesByDevice\x10\x01\x1aU/organizations/{organizationId}/campusGateway/devices/uplinks/localOverrides/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01B\x93\x01\n" +
 	"!com.merakibroker.campusgateway.v1B\x19CampusGatewayServiceProtoP\x01ZQgithub.com/merakibroker/merakibroker/gen/meraki/campus_gateway/v1;campusgatewayv1b\x06proto3"
 
 var file_meraki_campus_gateway_v1_campus_gateway_service_proto_goTypes = []any{

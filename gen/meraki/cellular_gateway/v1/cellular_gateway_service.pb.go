@@ -28,58 +28,78 @@ var File_meraki_cellular_gateway_v1_cellular_gateway_service_proto protoreflect.
 
 const file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\x89B\n" +
+	"9meraki/cellular_gateway/v1/cellular_gateway_service.proto\x12\x1ameraki.cellular_gateway.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1aEmeraki/cellular_gateway/v1/connectivity_monitoring_destinations.proto\x1a%meraki/cellular_gateway/v1/dhcp.proto\x1a&meraki/cellular_gateway/v1/esims.proto\x1a$meraki/cellular_gateway/v1/lan.proto\x1a6meraki/cellular_gateway/v1/port_forwarding_rules.proto\x1a,meraki/cellular_gateway/v1/subnet_pool.proto\x1a'meraki/cellular_gateway/v1/uplink.proto2\xe3I\n" +
 	"\x16CellularGatewayService\x12\xe3\x01\n" +
 	"\x1bGetDeviceCellularGatewayLan\x12>.meraki.cellular_gateway.v1.GetDeviceCellularGatewayLanRequest\x1a4.meraki.cellular_gateway.v1.DeviceCellularGatewayLan\"N\xf2\xfd\x1bJ\n" +
-	"\x1bgetDeviceCellularGatewayLan\x10\x01\x1a%/devices/{serial}/cellularGateway/lan \x040\x01\x12\xee\x01\n" +
-	"\x1eUpdateDeviceCellularGatewayLan\x12A.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest\x1a4.meraki.cellular_gateway.v1.DeviceCellularGatewayLan\"S\xf2\xfd\x1bO\n" +
-	"\x1eupdateDeviceCellularGatewayLan\x10\x02\x1a%/devices/{serial}/cellularGateway/lan \x040\x02@\x01\x12\xb3\x02\n" +
+	"\x1bgetDeviceCellularGatewayLan\x10\x01\x1a%/devices/{serial}/cellularGateway/lan \x040\x01\x12\xa1\x02\n" +
+	"\x1eUpdateDeviceCellularGatewayLan\x12A.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayLanRequest\x1a4.meraki.cellular_gateway.v1.DeviceCellularGatewayLan\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
+	"\x1eupdateDeviceCellularGatewayLan\x10\x02\x1a%/devices/{serial}/cellularGateway/lan \x040\x02B1\n" +
+	"%/devices/{serial}/cellularGateway/lan\x12\x06update\x18\x01\x12\xb3\x02\n" +
 	"+GetDeviceCellularGatewayPortForwardingRules\x12N.meraki.cellular_gateway.v1.GetDeviceCellularGatewayPortForwardingRulesRequest\x1aD.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules\"n\xf2\xfd\x1bj\n" +
-	"+getDeviceCellularGatewayPortForwardingRules\x10\x01\x1a5/devices/{serial}/cellularGateway/portForwardingRules \x040\x01\x12\xbe\x02\n" +
-	".UpdateDeviceCellularGatewayPortForwardingRules\x12Q.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest\x1aD.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules\"s\xf2\xfd\x1bo\n" +
-	".updateDeviceCellularGatewayPortForwardingRules\x10\x02\x1a5/devices/{serial}/cellularGateway/portForwardingRules \x040\x02@\x01\x12\x88\x03\n" +
+	"+getDeviceCellularGatewayPortForwardingRules\x10\x01\x1a5/devices/{serial}/cellularGateway/portForwardingRules \x040\x01\x12\x81\x03\n" +
+	".UpdateDeviceCellularGatewayPortForwardingRules\x12Q.meraki.cellular_gateway.v1.UpdateDeviceCellularGatewayPortForwardingRulesRequest\x1aD.meraki.cellular_gateway.v1.DeviceCellularGatewayPortForwardingRules\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	".updateDeviceCellularGatewayPortForwardingRules\x10\x02\x1a5/devices/{serial}/cellularGateway/portForwardingRules \x040\x02BA\n" +
+	"5/devices/{serial}/cellularGateway/portForwardingRules\x12\x06update\x18\x01\x12\x88\x03\n" +
 	";GetNetworkCellularGatewayConnectivityMonitoringDestinations\x12^.meraki.cellular_gateway.v1.GetNetworkCellularGatewayConnectivityMonitoringDestinationsRequest\x1aT.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	";getNetworkCellularGatewayConnectivityMonitoringDestinations\x10\x01\x1aH/networks/{networkId}/cellularGateway/connectivityMonitoringDestinations \x030\x01\x12\x93\x03\n" +
-	">UpdateNetworkCellularGatewayConnectivityMonitoringDestinations\x12a.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest\x1aT.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	">updateNetworkCellularGatewayConnectivityMonitoringDestinations\x10\x02\x1aH/networks/{networkId}/cellularGateway/connectivityMonitoringDestinations \x030\x02@\x01\x12\xf0\x01\n" +
+	";getNetworkCellularGatewayConnectivityMonitoringDestinations\x10\x01\x1aH/networks/{networkId}/cellularGateway/connectivityMonitoringDestinations \x030\x01\x12\xe7\x03\n" +
+	">UpdateNetworkCellularGatewayConnectivityMonitoringDestinations\x12a.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayConnectivityMonitoringDestinationsRequest\x1aT.meraki.cellular_gateway.v1.NetworkCellularGatewayConnectivityMonitoringDestinations\"\xeb\x01\xf2\xfd\x1b\xe6\x01\n" +
+	">updateNetworkCellularGatewayConnectivityMonitoringDestinations\x10\x02\x1aH/networks/{networkId}/cellularGateway/connectivityMonitoringDestinations \x030\x02BT\n" +
+	"H/networks/{networkId}/cellularGateway/connectivityMonitoringDestinations\x12\x06update\x18\x01\x12\xf0\x01\n" +
 	"\x1dGetNetworkCellularGatewayDhcp\x12@.meraki.cellular_gateway.v1.GetNetworkCellularGatewayDhcpRequest\x1a6.meraki.cellular_gateway.v1.NetworkCellularGatewayDhcp\"U\xf2\xfd\x1bQ\n" +
-	"\x1dgetNetworkCellularGatewayDhcp\x10\x01\x1a*/networks/{networkId}/cellularGateway/dhcp \x030\x01\x12\xfb\x01\n" +
-	" UpdateNetworkCellularGatewayDhcp\x12C.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest\x1a6.meraki.cellular_gateway.v1.NetworkCellularGatewayDhcp\"Z\xf2\xfd\x1bV\n" +
-	" updateNetworkCellularGatewayDhcp\x10\x02\x1a*/networks/{networkId}/cellularGateway/dhcp \x030\x02@\x01\x12\x8e\x02\n" +
+	"\x1dgetNetworkCellularGatewayDhcp\x10\x01\x1a*/networks/{networkId}/cellularGateway/dhcp \x030\x01\x12\xb3\x02\n" +
+	" UpdateNetworkCellularGatewayDhcp\x12C.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayDhcpRequest\x1a6.meraki.cellular_gateway.v1.NetworkCellularGatewayDhcp\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	" updateNetworkCellularGatewayDhcp\x10\x02\x1a*/networks/{networkId}/cellularGateway/dhcp \x030\x02B6\n" +
+	"*/networks/{networkId}/cellularGateway/dhcp\x12\x06update\x18\x01\x12\x8e\x02\n" +
 	"#GetNetworkCellularGatewaySubnetPool\x12F.meraki.cellular_gateway.v1.GetNetworkCellularGatewaySubnetPoolRequest\x1a<.meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool\"a\xf2\xfd\x1b]\n" +
-	"#getNetworkCellularGatewaySubnetPool\x10\x01\x1a0/networks/{networkId}/cellularGateway/subnetPool \x030\x01\x12\x99\x02\n" +
-	"&UpdateNetworkCellularGatewaySubnetPool\x12I.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest\x1a<.meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool\"f\xf2\xfd\x1bb\n" +
-	"&updateNetworkCellularGatewaySubnetPool\x10\x02\x1a0/networks/{networkId}/cellularGateway/subnetPool \x030\x02@\x01\x12\xfa\x01\n" +
+	"#getNetworkCellularGatewaySubnetPool\x10\x01\x1a0/networks/{networkId}/cellularGateway/subnetPool \x030\x01\x12\xd7\x02\n" +
+	"&UpdateNetworkCellularGatewaySubnetPool\x12I.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewaySubnetPoolRequest\x1a<.meraki.cellular_gateway.v1.NetworkCellularGatewaySubnetPool\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
+	"&updateNetworkCellularGatewaySubnetPool\x10\x02\x1a0/networks/{networkId}/cellularGateway/subnetPool \x030\x02B<\n" +
+	"0/networks/{networkId}/cellularGateway/subnetPool\x12\x06update\x18\x01\x12\xfa\x01\n" +
 	"\x1fGetNetworkCellularGatewayUplink\x12B.meraki.cellular_gateway.v1.GetNetworkCellularGatewayUplinkRequest\x1a8.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink\"Y\xf2\xfd\x1bU\n" +
-	"\x1fgetNetworkCellularGatewayUplink\x10\x01\x1a,/networks/{networkId}/cellularGateway/uplink \x030\x01\x12\x85\x02\n" +
-	"\"UpdateNetworkCellularGatewayUplink\x12E.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest\x1a8.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink\"^\xf2\xfd\x1bZ\n" +
-	"\"updateNetworkCellularGatewayUplink\x10\x02\x1a,/networks/{networkId}/cellularGateway/uplink \x030\x02@\x01\x12\xcc\x02\n" +
+	"\x1fgetNetworkCellularGatewayUplink\x10\x01\x1a,/networks/{networkId}/cellularGateway/uplink \x030\x01\x12\xbf\x02\n" +
+	"\"UpdateNetworkCellularGatewayUplink\x12E.meraki.cellular_gateway.v1.UpdateNetworkCellularGatewayUplinkRequest\x1a8.meraki.cellular_gateway.v1.NetworkCellularGatewayUplink\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
+	"\"updateNetworkCellularGatewayUplink\x10\x02\x1a,/networks/{networkId}/cellularGateway/uplink \x030\x02B8\n" +
+	",/networks/{networkId}/cellularGateway/uplink\x12\x06update\x18\x01\x12\xcc\x02\n" +
 	",GetOrganizationCellularGatewayEsimsInventory\x12O.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryRequest\x1aP.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsInventoryResponse\"y\xf2\xfd\x1bu\n" +
-	",getOrganizationCellularGatewayEsimsInventory\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/esims/inventory \x020\x01\x12\xd2\x02\n" +
-	"/UpdateOrganizationCellularGatewayEsimsInventory\x12R.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest\x1aE.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	"/updateOrganizationCellularGatewayEsimsInventory\x10\x02\x1aD/organizations/{organizationId}/cellularGateway/esims/inventory/{id} \x020\x02@\x01\x12\xf1\x02\n" +
+	",getOrganizationCellularGatewayEsimsInventory\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/esims/inventory \x020\x01\x12\xa3\x03\n" +
+	"/UpdateOrganizationCellularGatewayEsimsInventory\x12R.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsInventoryRequest\x1aE.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsInventory\"\xd4\x01\xf2\xfd\x1b\xcf\x01\n" +
+	"/updateOrganizationCellularGatewayEsimsInventory\x10\x02\x1aD/organizations/{organizationId}/cellularGateway/esims/inventory/{id} \x020\x02BP\n" +
+	"D/organizations/{organizationId}/cellularGateway/esims/inventory/{id}\x12\x06update\x18\x01\x12\xf1\x02\n" +
 	"3GetOrganizationCellularGatewayEsimsServiceProviders\x12V.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersRequest\x1aW.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
 	"3getOrganizationCellularGatewayEsimsServiceProviders\x10\x01\x1aF/organizations/{organizationId}/cellularGateway/esims/serviceProviders \x020\x01\x12\xa1\x03\n" +
 	";GetOrganizationCellularGatewayEsimsServiceProvidersAccounts\x12^.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRequest\x1a_.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
-	";getOrganizationCellularGatewayEsimsServiceProvidersAccounts\x10\x01\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x01J\x05items\x12\x96\x03\n" +
-	"=CreateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
-	"=createOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x03\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x03@\x01\x12\xf5\x03\n" +
+	";getOrganizationCellularGatewayEsimsServiceProvidersAccounts\x10\x01\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x01J\x05items\x12\xf1\x03\n" +
+	"=CreateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\xf8\x01\xf2\xfd\x1b\xf3\x01\n" +
+	"=createOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x03\x1aO/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts \x020\x03B[\n" +
+	"O/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts\x12\x06create\x18\x01\x12\xf5\x03\n" +
 	"MGetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans\x12p.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansRequest\x1aq.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlansResponse\"\xbe\x01\xf2\xfd\x1b\xb9\x01\n" +
 	"MgetOrganizationCellularGatewayEsimsServiceProvidersAccountsCommunicationPlans\x10\x01\x1ab/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/communicationPlans \x020\x01\x12\xc8\x03\n" +
 	"DGetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans\x12g.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansRequest\x1ah.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlansResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	"DgetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans\x10\x01\x1aY/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/ratePlans \x020\x01\x12\xa2\x03\n" +
-	"=UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	"=updateOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x02\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02@\x01\x12\xe5\x02\n" +
-	"=DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1a\x16.google.protobuf.Empty\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	"=deleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x04\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02@\x01\x12\xb3\x02\n" +
-	"*CreateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"t\xf2\xfd\x1bp\n" +
-	"*createOrganizationCellularGatewayEsimsSwap\x10\x03\x1a:/organizations/{organizationId}/cellularGateway/esims/swap \x020\x03@\x01\x12\xb8\x02\n" +
-	"*UpdateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"y\xf2\xfd\x1bu\n" +
-	"*updateOrganizationCellularGatewayEsimsSwap\x10\x02\x1a?/organizations/{organizationId}/cellularGateway/esims/swap/{id} \x020\x02@\x01\x12\xdf\x02\n" +
-	",GetOrganizationCellularGatewayUplinkStatuses\x12O.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesRequest\x1aP.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	",getOrganizationCellularGatewayUplinkStatuses\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xe4\x02\n" +
-	"/StreamOrganizationCellularGatewayUplinkStatuses\x12O.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesRequest\x1aP.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	",getOrganizationCellularGatewayUplinkStatuses\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01B\x9b\x01\n" +
+	"DgetOrganizationCellularGatewayEsimsServiceProvidersAccountsRatePlans\x10\x01\x1aY/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/ratePlans \x020\x01\x12\x89\x04\n" +
+	"=UpdateOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1aS.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsServiceProvidersAccount\"\x90\x02\xf2\xfd\x1b\x8b\x02\n" +
+	"=updateOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x02\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02Bg\n" +
+	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\x06update\x18\x01\x12\xcd\x03\n" +
+	"=DeleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x12`.meraki.cellular_gateway.v1.DeleteOrganizationCellularGatewayEsimsServiceProvidersAccountRequest\x1a\x16.google.protobuf.Empty\"\x91\x02\xf2\xfd\x1b\x8c\x02\n" +
+	"=deleteOrganizationCellularGatewayEsimsServiceProvidersAccount\x10\x04\x1a[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId} \x020\x02Bh\n" +
+	"[/organizations/{organizationId}/cellularGateway/esims/serviceProviders/accounts/{accountId}\x12\adestroy\x18\x01\x12\xf7\x02\n" +
+	"*CreateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.CreateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"*createOrganizationCellularGatewayEsimsSwap\x10\x03\x1a:/organizations/{organizationId}/cellularGateway/esims/swap \x020\x03BB\n" +
+	":/organizations/{organizationId}/cellularGateway/esims/swap\x12\x04swap\x12\x83\x03\n" +
+	"*UpdateOrganizationCellularGatewayEsimsSwap\x12M.meraki.cellular_gateway.v1.UpdateOrganizationCellularGatewayEsimsSwapRequest\x1a@.meraki.cellular_gateway.v1.OrganizationCellularGatewayEsimsSwap\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	"*updateOrganizationCellularGatewayEsimsSwap\x10\x02\x1a?/organizations/{organizationId}/cellularGateway/esims/swap/{id} \x020\x02BI\n" +
+	"?/organizations/{organizationId}/cellularGateway/esims/swap/{id}\x12\x06status\x12\x8a\x03\n" +
+	",GetOrganizationCellularGatewayUplinkStatuses\x12O.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesRequest\x1aP.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	",getOrganizationCellularGatewayUplinkStatuses\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8f\x03\n" +
+	"/StreamOrganizationCellularGatewayUplinkStatuses\x12O.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesRequest\x1aP.meraki.cellular_gateway.v1.GetOrganizationCellularGatewayUplinkStatusesResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	",getOrganizationCellularGatewayUplinkStatuses\x10\x01\x1a?/organizations/{organizationId}/cellularGateway/uplink/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01B\x9b\x01\n" +
 	"#com.merakibroker.cellulargateway.v1B\x1bCellularGatewayServiceProtoP\x01ZUgithub.com/merakibroker/merakibroker/gen/meraki/cellular_gateway/v1;cellulargatewayv1b\x06proto3"
 
 var file_meraki_cellular_gateway_v1_cellular_gateway_service_proto_goTypes = []any{

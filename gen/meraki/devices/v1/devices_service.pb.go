@@ -27,79 +27,121 @@ var File_meraki_devices_v1_devices_service_proto protoreflect.FileDescriptor
 
 const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\x8cH\n" +
+	"'meraki/devices/v1/devices_service.proto\x12\x11meraki.devices.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a!meraki/devices/v1/arp_table.proto\x1a\"meraki/devices/v1/cable_test.proto\x1a meraki/devices/v1/cellular.proto\x1a\x1fmeraki/devices/v1/clients.proto\x1a\x1fmeraki/devices/v1/devices.proto\x1a\x1cmeraki/devices/v1/leds.proto\x1a meraki/devices/v1/lldp_cdp.proto\x1a!meraki/devices/v1/mac_table.proto\x1a,meraki/devices/v1/management_interface.proto\x1a)meraki/devices/v1/multicast_routing.proto\x1a\x1cmeraki/devices/v1/ping.proto\x1a#meraki/devices/v1/ping_device.proto\x1a\x1dmeraki/devices/v1/ports.proto\x1a\x1dmeraki/devices/v1/power.proto\x1a%meraki/devices/v1/routing_table.proto\x1a'meraki/devices/v1/throughput_test.proto\x1a\x1fmeraki/devices/v1/uplinks.proto\x1a#meraki/devices/v1/wake_on_lan.proto2\xc0V\n" +
 	"\x0eDevicesService\x12u\n" +
 	"\tGetDevice\x12#.meraki.devices.v1.GetDeviceRequest\x1a\x19.meraki.devices.v1.Device\"(\xf2\xfd\x1b$\n" +
-	"\tgetDevice\x10\x01\x1a\x11/devices/{serial} \x040\x01\x12\x80\x01\n" +
-	"\fUpdateDevice\x12&.meraki.devices.v1.UpdateDeviceRequest\x1a\x19.meraki.devices.v1.Device\"-\xf2\xfd\x1b)\n" +
-	"\fupdateDevice\x10\x02\x1a\x11/devices/{serial} \x040\x02@\x01\x12\xa5\x01\n" +
+	"\tgetDevice\x10\x01\x1a\x11/devices/{serial} \x040\x01\x12\x9d\x01\n" +
+	"\fUpdateDevice\x12&.meraki.devices.v1.UpdateDeviceRequest\x1a\x19.meraki.devices.v1.Device\"J\xf2\xfd\x1bF\n" +
+	"\fupdateDevice\x10\x02\x1a\x11/devices/{serial} \x040\x02B\x1d\n" +
+	"\x11/devices/{serial}\x12\x06update\x18\x01\x12\xa5\x01\n" +
 	"\x0fBlinkDeviceLeds\x12).meraki.devices.v1.BlinkDeviceLedsRequest\x1a*.meraki.devices.v1.BlinkDeviceLedsResponse\";\xf2\xfd\x1b4\n" +
-	"\x0fblinkDeviceLeds\x10\x03\x1a\x1b/devices/{serial}/blinkLeds \x040\x03\x88\x02\x01\x12\xe6\x01\n" +
-	" UpdateDeviceCellularGeolocations\x12:.meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest\x1a-.meraki.devices.v1.DeviceCellularGeolocations\"W\xf2\xfd\x1bS\n" +
-	" updateDeviceCellularGeolocations\x10\x02\x1a'/devices/{serial}/cellular/geolocations \x040\x02@\x01\x12\xb3\x01\n" +
+	"\x0fblinkDeviceLeds\x10\x03\x1a\x1b/devices/{serial}/blinkLeds \x040\x03\x88\x02\x01\x12\x9b\x02\n" +
+	" UpdateDeviceCellularGeolocations\x12:.meraki.devices.v1.UpdateDeviceCellularGeolocationsRequest\x1a-.meraki.devices.v1.DeviceCellularGeolocations\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
+	" updateDeviceCellularGeolocations\x10\x02\x1a'/devices/{serial}/cellular/geolocations \x040\x02B3\n" +
+	"'/devices/{serial}/cellular/geolocations\x12\x06update\x18\x01\x12\xb3\x01\n" +
 	"\x15GetDeviceCellularSims\x12/.meraki.devices.v1.GetDeviceCellularSimsRequest\x1a%.meraki.devices.v1.DeviceCellularSims\"B\xf2\xfd\x1b>\n" +
 	"\x15getDeviceCellularSims\x10\x01\x1a\x1f/devices/{serial}/cellular/sims \x040\x01\x12\xbc\x01\n" +
 	"\x18UpdateDeviceCellularSims\x122.meraki.devices.v1.UpdateDeviceCellularSimsRequest\x1a%.meraki.devices.v1.DeviceCellularSims\"E\xf2\xfd\x1bA\n" +
-	"\x18updateDeviceCellularSims\x10\x02\x1a\x1f/devices/{serial}/cellular/sims \x040\x02\x12\xa0\x02\n" +
-	"+CreateDeviceCellularUplinksBandsMasksUpdate\x12E.meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest\x1a8.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate\"p\xf2\xfd\x1bl\n" +
-	"+createDeviceCellularUplinksBandsMasksUpdate\x10\x03\x1a5/devices/{serial}/cellular/uplinks/bands/masks/update \x040\x03@\x01\x12\xab\x01\n" +
-	"\x10GetDeviceClients\x12*.meraki.devices.v1.GetDeviceClientsRequest\x1a+.meraki.devices.v1.GetDeviceClientsResponse\">\xf2\xfd\x1b:\n" +
-	"\x10getDeviceClients\x10\x01\x1a\x19/devices/{serial}/clients \x040\x01J\x05items\x12\xe5\x01\n" +
-	"\x1dCreateDeviceLiveToolsArpTable\x127.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"_\xf2\xfd\x1b[\n" +
-	"\x1dcreateDeviceLiveToolsArpTable\x10\x03\x1a$/devices/{serial}/liveTools/arpTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xd9\x01\n" +
+	"\x18updateDeviceCellularSims\x10\x02\x1a\x1f/devices/{serial}/cellular/sims \x040\x02\x12\xe1\x02\n" +
+	"+CreateDeviceCellularUplinksBandsMasksUpdate\x12E.meraki.devices.v1.CreateDeviceCellularUplinksBandsMasksUpdateRequest\x1a8.meraki.devices.v1.DeviceCellularUplinksBandsMasksUpdate\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"+createDeviceCellularUplinksBandsMasksUpdate\x10\x03\x1a5/devices/{serial}/cellular/uplinks/bands/masks/update \x040\x03B?\n" +
+	"5/devices/{serial}/cellular/uplinks/bands/masks/update\x12\x06update\x12\xb1\x01\n" +
+	"\x10GetDeviceClients\x12*.meraki.devices.v1.GetDeviceClientsRequest\x1a+.meraki.devices.v1.GetDeviceClientsResponse\"D\xf2\xfd\x1b@\n" +
+	"\x10getDeviceClients\x10\x01\x1a\x19/devices/{serial}/clients \x040\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc4\x02\n" +
+	"\x1dCreateDeviceLiveToolsArpTable\x127.meraki.devices.v1.CreateDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1dcreateDeviceLiveToolsArpTable\x10\x03\x1a$/devices/{serial}/liveTools/arpTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb[\n" +
+	"\x1agetDeviceLiveToolsArpTable\x12\n" +
+	"arpTableId\x1a\n" +
+	"arpTableId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd9\x01\n" +
 	"\x1aGetDeviceLiveToolsArpTable\x124.meraki.devices.v1.GetDeviceLiveToolsArpTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsArpTable\"Y\xf2\xfd\x1bU\n" +
-	"\x1agetDeviceLiveToolsArpTable\x10\x01\x1a1/devices/{serial}/liveTools/arpTable/{arpTableId} \x040\x01\x12\xea\x01\n" +
-	"\x1eCreateDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"a\xf2\xfd\x1b]\n" +
-	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xd6\x01\n" +
+	"\x1agetDeviceLiveToolsArpTable\x10\x01\x1a1/devices/{serial}/liveTools/arpTable/{arpTableId} \x040\x01\x12\xc3\x02\n" +
+	"\x1eCreateDeviceLiveToolsCableTest\x128.meraki.devices.v1.CreateDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"\x1ecreateDeviceLiveToolsCableTest\x10\x03\x1a%/devices/{serial}/liveTools/cableTest \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbU\n" +
+	"\x1bgetDeviceLiveToolsCableTest\x12\x02id\x1a\vcableTestId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd6\x01\n" +
 	"\x1bGetDeviceLiveToolsCableTest\x125.meraki.devices.v1.GetDeviceLiveToolsCableTestRequest\x1a+.meraki.devices.v1.DeviceLiveToolsCableTest\"S\xf2\xfd\x1bO\n" +
-	"\x1bgetDeviceLiveToolsCableTest\x10\x01\x1a*/devices/{serial}/liveTools/cableTest/{id} \x040\x01\x12\xed\x01\n" +
-	"\x1eCreateDeviceLiveToolsLedsBlink\x128.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"d\xf2\xfd\x1b`\n" +
+	"\x1bgetDeviceLiveToolsCableTest\x10\x01\x1a*/devices/{serial}/liveTools/cableTest/{id} \x040\x01\x12\xfe\x02\n" +
+	"\x1eCreateDeviceLiveToolsLedsBlink\x128.meraki.devices.v1.CreateDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"\xf4\x01\xf2\xfd\x1b\xef\x01\n" +
 	"\x1ecreateDeviceLiveToolsLedsBlink\x10\x03\x1a&/devices/{serial}/liveTools/leds/blink \x040\x03:\x0e\b\x01\x10\n" +
-	"\x18\x01\"\x06serial@\x01\x12\xe0\x01\n" +
+	"\x18\x01\"\x06serialB/\n" +
+	"&/devices/{serial}/liveTools/leds/blink\x12\x05blinkb^\n" +
+	"\x1bgetDeviceLiveToolsLedsBlink\x12\vledsBlinkId\x1a\vledsBlinkId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xe0\x01\n" +
 	"\x1bGetDeviceLiveToolsLedsBlink\x125.meraki.devices.v1.GetDeviceLiveToolsLedsBlinkRequest\x1a+.meraki.devices.v1.DeviceLiveToolsLedsBlink\"]\xf2\xfd\x1bY\n" +
-	"\x1bgetDeviceLiveToolsLedsBlink\x10\x01\x1a4/devices/{serial}/liveTools/leds/blink/{ledsBlinkId} \x040\x01\x12\xe5\x01\n" +
-	"\x1dCreateDeviceLiveToolsMacTable\x127.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"_\xf2\xfd\x1b[\n" +
-	"\x1dcreateDeviceLiveToolsMacTable\x10\x03\x1a$/devices/{serial}/liveTools/macTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xd9\x01\n" +
+	"\x1bgetDeviceLiveToolsLedsBlink\x10\x01\x1a4/devices/{serial}/liveTools/leds/blink/{ledsBlinkId} \x040\x01\x12\xc4\x02\n" +
+	"\x1dCreateDeviceLiveToolsMacTable\x127.meraki.devices.v1.CreateDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1dcreateDeviceLiveToolsMacTable\x10\x03\x1a$/devices/{serial}/liveTools/macTable \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb[\n" +
+	"\x1agetDeviceLiveToolsMacTable\x12\n" +
+	"macTableId\x1a\n" +
+	"macTableId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xd9\x01\n" +
 	"\x1aGetDeviceLiveToolsMacTable\x124.meraki.devices.v1.GetDeviceLiveToolsMacTableRequest\x1a*.meraki.devices.v1.DeviceLiveToolsMacTable\"Y\xf2\xfd\x1bU\n" +
-	"\x1agetDeviceLiveToolsMacTable\x10\x01\x1a1/devices/{serial}/liveTools/macTable/{macTableId} \x040\x01\x12\x8d\x02\n" +
-	"%CreateDeviceLiveToolsMulticastRouting\x12?.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"o\xf2\xfd\x1bk\n" +
-	"%createDeviceLiveToolsMulticastRouting\x10\x03\x1a,/devices/{serial}/liveTools/multicastRouting \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\x89\x02\n" +
+	"\x1agetDeviceLiveToolsMacTable\x10\x01\x1a1/devices/{serial}/liveTools/macTable/{macTableId} \x040\x01\x12\x84\x03\n" +
+	"%CreateDeviceLiveToolsMulticastRouting\x12?.meraki.devices.v1.CreateDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"\xe5\x01\xf2\xfd\x1b\xe0\x01\n" +
+	"%createDeviceLiveToolsMulticastRouting\x10\x03\x1a,/devices/{serial}/liveTools/multicastRouting \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbs\n" +
+	"\"getDeviceLiveToolsMulticastRouting\x12\x12multicastRoutingId\x1a\x12multicastRoutingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x89\x02\n" +
 	"\"GetDeviceLiveToolsMulticastRouting\x12<.meraki.devices.v1.GetDeviceLiveToolsMulticastRoutingRequest\x1a2.meraki.devices.v1.DeviceLiveToolsMulticastRouting\"q\xf2\xfd\x1bm\n" +
-	"\"getDeviceLiveToolsMulticastRouting\x10\x01\x1aA/devices/{serial}/liveTools/multicastRouting/{multicastRoutingId} \x040\x01\x12\xd1\x01\n" +
-	"\x19CreateDeviceLiveToolsPing\x123.meraki.devices.v1.CreateDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"W\xf2\xfd\x1bS\n" +
-	"\x19createDeviceLiveToolsPing\x10\x03\x1a /devices/{serial}/liveTools/ping \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xbd\x01\n" +
+	"\"getDeviceLiveToolsMulticastRouting\x10\x01\x1aA/devices/{serial}/liveTools/multicastRouting/{multicastRoutingId} \x040\x01\x12\xa0\x02\n" +
+	"\x19CreateDeviceLiveToolsPing\x123.meraki.devices.v1.CreateDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	"\x19createDeviceLiveToolsPing\x10\x03\x1a /devices/{serial}/liveTools/ping \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbK\n" +
+	"\x16getDeviceLiveToolsPing\x12\x02id\x1a\x06pingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xbd\x01\n" +
 	"\x16GetDeviceLiveToolsPing\x120.meraki.devices.v1.GetDeviceLiveToolsPingRequest\x1a&.meraki.devices.v1.DeviceLiveToolsPing\"I\xf2\xfd\x1bE\n" +
-	"\x16getDeviceLiveToolsPing\x10\x01\x1a%/devices/{serial}/liveTools/ping/{id} \x040\x01\x12\xef\x01\n" +
-	"\x1fCreateDeviceLiveToolsPingDevice\x129.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"c\xf2\xfd\x1b_\n" +
-	"\x1fcreateDeviceLiveToolsPingDevice\x10\x03\x1a&/devices/{serial}/liveTools/pingDevice \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xdb\x01\n" +
+	"\x16getDeviceLiveToolsPing\x10\x01\x1a%/devices/{serial}/liveTools/ping/{id} \x040\x01\x12\xc4\x02\n" +
+	"\x1fCreateDeviceLiveToolsPingDevice\x129.meraki.devices.v1.CreateDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"\x1fcreateDeviceLiveToolsPingDevice\x10\x03\x1a&/devices/{serial}/liveTools/pingDevice \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbQ\n" +
+	"\x1cgetDeviceLiveToolsPingDevice\x12\x02id\x1a\x06pingId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdb\x01\n" +
 	"\x1cGetDeviceLiveToolsPingDevice\x126.meraki.devices.v1.GetDeviceLiveToolsPingDeviceRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPingDevice\"U\xf2\xfd\x1bQ\n" +
-	"\x1cgetDeviceLiveToolsPingDevice\x10\x01\x1a+/devices/{serial}/liveTools/pingDevice/{id} \x040\x01\x12\xf0\x01\n" +
-	"\x1fCreateDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"d\xf2\xfd\x1b`\n" +
-	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xdc\x01\n" +
+	"\x1cgetDeviceLiveToolsPingDevice\x10\x01\x1a+/devices/{serial}/liveTools/pingDevice/{id} \x040\x01\x12\xca\x02\n" +
+	"\x1fCreateDeviceLiveToolsPortsCycle\x129.meraki.devices.v1.CreateDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1fcreateDeviceLiveToolsPortsCycle\x10\x03\x1a'/devices/{serial}/liveTools/ports/cycle \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialbV\n" +
+	"\x1cgetDeviceLiveToolsPortsCycle\x12\x02id\x1a\vcyclePortId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdc\x01\n" +
 	"\x1cGetDeviceLiveToolsPortsCycle\x126.meraki.devices.v1.GetDeviceLiveToolsPortsCycleRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPortsCycle\"V\xf2\xfd\x1bR\n" +
-	"\x1cgetDeviceLiveToolsPortsCycle\x10\x01\x1a,/devices/{serial}/liveTools/ports/cycle/{id} \x040\x01\x12\xf7\x01\n" +
-	" CreateDeviceLiveToolsPortsStatus\x12:.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"h\xf2\xfd\x1bd\n" +
-	" createDeviceLiveToolsPortsStatus\x10\x03\x1a(/devices/{serial}/liveTools/ports/status \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial@\x01\x12\xe4\x01\n" +
+	"\x1cgetDeviceLiveToolsPortsCycle\x10\x01\x1a,/devices/{serial}/liveTools/ports/cycle/{id} \x040\x01\x12\x81\x03\n" +
+	" CreateDeviceLiveToolsPortsStatus\x12:.meraki.devices.v1.CreateDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
+	" createDeviceLiveToolsPortsStatus\x10\x03\x1a(/devices/{serial}/liveTools/ports/status \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB2\n" +
+	"(/devices/{serial}/liveTools/ports/status\x12\x06statusbT\n" +
+	"\x1dgetDeviceLiveToolsPortsStatus\x12\x05jobId\x1a\x05jobId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xe4\x01\n" +
 	"\x1dGetDeviceLiveToolsPortsStatus\x127.meraki.devices.v1.GetDeviceLiveToolsPortsStatusRequest\x1a-.meraki.devices.v1.DeviceLiveToolsPortsStatus\"[\xf2\xfd\x1bW\n" +
-	"\x1dgetDeviceLiveToolsPortsStatus\x10\x01\x1a0/devices/{serial}/liveTools/ports/status/{jobId} \x040\x01\x12\xf2\x01\n" +
-	"\x1fCreateDeviceLiveToolsPowerUsage\x129.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"f\xf2\xfd\x1bb\n" +
-	"\x1fcreateDeviceLiveToolsPowerUsage\x10\x03\x1a'/devices/{serial}/liveTools/power/usage \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial@\x01\x12\xdf\x01\n" +
+	"\x1dgetDeviceLiveToolsPortsStatus\x10\x01\x1a0/devices/{serial}/liveTools/ports/status/{jobId} \x040\x01\x12\xf7\x02\n" +
+	"\x1fCreateDeviceLiveToolsPowerUsage\x129.meraki.devices.v1.CreateDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"\xea\x01\xf2\xfd\x1b\xe5\x01\n" +
+	"\x1fcreateDeviceLiveToolsPowerUsage\x10\x03\x1a'/devices/{serial}/liveTools/power/usage \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialB.\n" +
+	"'/devices/{serial}/liveTools/power/usage\x12\x03jobbS\n" +
+	"\x1cgetDeviceLiveToolsPowerUsage\x12\x05jobId\x1a\x05jobId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdf\x01\n" +
 	"\x1cGetDeviceLiveToolsPowerUsage\x126.meraki.devices.v1.GetDeviceLiveToolsPowerUsageRequest\x1a,.meraki.devices.v1.DeviceLiveToolsPowerUsage\"Y\xf2\xfd\x1bU\n" +
-	"\x1cgetDeviceLiveToolsPowerUsage\x10\x01\x1a//devices/{serial}/liveTools/power/usage/{jobId} \x040\x01\x12\x8b\x02\n" +
-	"'CreateDeviceLiveToolsRoutingTableLookup\x12A.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"g\xf2\xfd\x1bc\n" +
-	"'createDeviceLiveToolsRoutingTableLookup\x10\x03\x1a0/devices/{serial}/liveTools/routingTable/lookups \x040\x03@\x01\x12\x85\x02\n" +
+	"\x1cgetDeviceLiveToolsPowerUsage\x10\x01\x1a//devices/{serial}/liveTools/power/usage/{jobId} \x040\x01\x12\xa4\x03\n" +
+	"'CreateDeviceLiveToolsRoutingTableLookup\x12A.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"\xff\x01\xf2\xfd\x1b\xfa\x01\n" +
+	"'createDeviceLiveToolsRoutingTableLookup\x10\x03\x1a0/devices/{serial}/liveTools/routingTable/lookups \x040\x03B:\n" +
+	"0/devices/{serial}/liveTools/routingTable/lookups\x12\x06lookupb[\n" +
+	"$getDeviceLiveToolsRoutingTableLookup\x12\x02id\x1a\blookupId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x85\x02\n" +
 	"$GetDeviceLiveToolsRoutingTableLookup\x12>.meraki.devices.v1.GetDeviceLiveToolsRoutingTableLookupRequest\x1a4.meraki.devices.v1.DeviceLiveToolsRoutingTableLookup\"g\xf2\xfd\x1bc\n" +
-	"$getDeviceLiveToolsRoutingTableLookup\x10\x01\x1a5/devices/{serial}/liveTools/routingTable/lookups/{id} \x040\x01\x12\x91\x02\n" +
-	"(CreateDeviceLiveToolsRoutingTableSummary\x12B.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"j\xf2\xfd\x1bf\n" +
-	"(createDeviceLiveToolsRoutingTableSummary\x10\x03\x1a2/devices/{serial}/liveTools/routingTable/summaries \x040\x03@\x01\x12\x8b\x02\n" +
+	"$getDeviceLiveToolsRoutingTableLookup\x10\x01\x1a5/devices/{serial}/liveTools/routingTable/lookups/{id} \x040\x01\x12\xaf\x03\n" +
+	"(CreateDeviceLiveToolsRoutingTableSummary\x12B.meraki.devices.v1.CreateDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
+	"(createDeviceLiveToolsRoutingTableSummary\x10\x03\x1a2/devices/{serial}/liveTools/routingTable/summaries \x040\x03B=\n" +
+	"2/devices/{serial}/liveTools/routingTable/summaries\x12\asummaryb]\n" +
+	"%getDeviceLiveToolsRoutingTableSummary\x12\x02id\x1a\tsummaryId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\x8b\x02\n" +
 	"%GetDeviceLiveToolsRoutingTableSummary\x12?.meraki.devices.v1.GetDeviceLiveToolsRoutingTableSummaryRequest\x1a5.meraki.devices.v1.DeviceLiveToolsRoutingTableSummary\"j\xf2\xfd\x1bf\n" +
-	"%getDeviceLiveToolsRoutingTableSummary\x10\x01\x1a7/devices/{serial}/liveTools/routingTable/summaries/{id} \x040\x01\x12\x85\x02\n" +
-	"#CreateDeviceLiveToolsThroughputTest\x12=.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"m\xf2\xfd\x1bi\n" +
-	"#createDeviceLiveToolsThroughputTest\x10\x03\x1a*/devices/{serial}/liveTools/throughputTest \x040\x03:\x0e\b\x01\x10\x05\x18\x01\"\x06serial@\x01\x12\xfd\x01\n" +
+	"%getDeviceLiveToolsRoutingTableSummary\x10\x01\x1a7/devices/{serial}/liveTools/routingTable/summaries/{id} \x040\x01\x12\xa8\x03\n" +
+	"#CreateDeviceLiveToolsThroughputTest\x12=.meraki.devices.v1.CreateDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"\x8f\x02\xf2\xfd\x1b\x8a\x02\n" +
+	"#createDeviceLiveToolsThroughputTest\x10\x03\x1a*/devices/{serial}/liveTools/throughputTest \x040\x03:\x0e\b\x01\x10\x05\x18\x01\"\x06serialB2\n" +
+	"*/devices/{serial}/liveTools/throughputTest\x12\x04testbm\n" +
+	" getDeviceLiveToolsThroughputTest\x12\x10throughputTestId\x1a\x10throughputTestId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xfd\x01\n" +
 	" GetDeviceLiveToolsThroughputTest\x12:.meraki.devices.v1.GetDeviceLiveToolsThroughputTestRequest\x1a0.meraki.devices.v1.DeviceLiveToolsThroughputTest\"k\xf2\xfd\x1bg\n" +
-	" getDeviceLiveToolsThroughputTest\x10\x01\x1a=/devices/{serial}/liveTools/throughputTest/{throughputTestId} \x040\x01\x12\xea\x01\n" +
-	"\x1eCreateDeviceLiveToolsWakeOnLan\x128.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"a\xf2\xfd\x1b]\n" +
-	"\x1ecreateDeviceLiveToolsWakeOnLan\x10\x03\x1a%/devices/{serial}/liveTools/wakeOnLan \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serial\x12\xdf\x01\n" +
+	" getDeviceLiveToolsThroughputTest\x10\x01\x1a=/devices/{serial}/liveTools/throughputTest/{throughputTestId} \x040\x01\x12\xcc\x02\n" +
+	"\x1eCreateDeviceLiveToolsWakeOnLan\x128.meraki.devices.v1.CreateDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
+	"\x1ecreateDeviceLiveToolsWakeOnLan\x10\x03\x1a%/devices/{serial}/liveTools/wakeOnLan \x040\x03:\x0e\b\x01\x10\x05\x18\x05\"\x06serialb^\n" +
+	"\x1bgetDeviceLiveToolsWakeOnLan\x12\vwakeOnLanId\x1a\vwakeOnLanId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xdf\x01\n" +
 	"\x1bGetDeviceLiveToolsWakeOnLan\x125.meraki.devices.v1.GetDeviceLiveToolsWakeOnLanRequest\x1a+.meraki.devices.v1.DeviceLiveToolsWakeOnLan\"\\\xf2\xfd\x1bX\n" +
 	"\x1bgetDeviceLiveToolsWakeOnLan\x10\x01\x1a3/devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId} \x040\x01\x12\x99\x01\n" +
 	"\x10GetDeviceLldpCdp\x12*.meraki.devices.v1.GetDeviceLldpCdpRequest\x1a .meraki.devices.v1.DeviceLldpCdp\"7\xf2\xfd\x1b3\n" +
@@ -107,9 +149,10 @@ const file_meraki_devices_v1_devices_service_proto_rawDesc = "" +
 	"\x1eGetDeviceLossAndLatencyHistory\x128.meraki.devices.v1.GetDeviceLossAndLatencyHistoryRequest\x1a9.meraki.devices.v1.GetDeviceLossAndLatencyHistoryResponse\"Z\xf2\xfd\x1bV\n" +
 	"\x1egetDeviceLossAndLatencyHistory\x10\x01\x1a'/devices/{serial}/lossAndLatencyHistory \x040\x01J\x05items\x12\xd5\x01\n" +
 	"\x1cGetDeviceManagementInterface\x126.meraki.devices.v1.GetDeviceManagementInterfaceRequest\x1a,.meraki.devices.v1.DeviceManagementInterface\"O\xf2\xfd\x1bK\n" +
-	"\x1cgetDeviceManagementInterface\x10\x01\x1a%/devices/{serial}/managementInterface \x040\x01\x12\xe0\x01\n" +
-	"\x1fUpdateDeviceManagementInterface\x129.meraki.devices.v1.UpdateDeviceManagementInterfaceRequest\x1a,.meraki.devices.v1.DeviceManagementInterface\"T\xf2\xfd\x1bP\n" +
-	"\x1fupdateDeviceManagementInterface\x10\x02\x1a%/devices/{serial}/managementInterface \x040\x02@\x01\x12\xa3\x01\n" +
+	"\x1cgetDeviceManagementInterface\x10\x01\x1a%/devices/{serial}/managementInterface \x040\x01\x12\x93\x02\n" +
+	"\x1fUpdateDeviceManagementInterface\x129.meraki.devices.v1.UpdateDeviceManagementInterfaceRequest\x1a,.meraki.devices.v1.DeviceManagementInterface\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
+	"\x1fupdateDeviceManagementInterface\x10\x02\x1a%/devices/{serial}/managementInterface \x040\x02B1\n" +
+	"%/devices/{serial}/managementInterface\x12\x06update\x18\x01\x12\xa3\x01\n" +
 	"\fRebootDevice\x12&.meraki.devices.v1.RebootDeviceRequest\x1a'.meraki.devices.v1.RebootDeviceResponse\"B\xf2\xfd\x1b>\n" +
 	"\frebootDevice\x10\x03\x1a\x18/devices/{serial}/reboot \x040\x03:\x0e\b\x01\x10<\x18\x01\"\x06serialBz\n" +
 	"\x1bcom.merakibroker.devices.v1B\x13DevicesServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/devices/v1;devicesv1b\x06proto3"

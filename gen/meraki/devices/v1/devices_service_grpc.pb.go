@@ -101,6 +101,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/arpTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
 	CreateDeviceLiveToolsArpTable(ctx context.Context, in *CreateDeviceLiveToolsArpTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsArpTable, error)
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
@@ -108,6 +109,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/cableTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
 	CreateDeviceLiveToolsCableTest(ctx context.Context, in *CreateDeviceLiveToolsCableTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsCableTest, error)
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
@@ -116,6 +118,7 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-leds-blink/
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
 	CreateDeviceLiveToolsLedsBlink(ctx context.Context, in *CreateDeviceLiveToolsLedsBlinkRequest, opts ...grpc.CallOption) (*DeviceLiveToolsLedsBlink, error)
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
@@ -123,6 +126,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/macTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
 	CreateDeviceLiveToolsMacTable(ctx context.Context, in *CreateDeviceLiveToolsMacTableRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMacTable, error)
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
@@ -130,6 +134,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/multicastRouting
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
 	CreateDeviceLiveToolsMulticastRouting(ctx context.Context, in *CreateDeviceLiveToolsMulticastRoutingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsMulticastRouting, error)
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
@@ -137,6 +142,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/ping
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPing reads how far that is.
 	CreateDeviceLiveToolsPing(ctx context.Context, in *CreateDeviceLiveToolsPingRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPing, error)
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
@@ -144,6 +150,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/pingDevice
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
 	CreateDeviceLiveToolsPingDevice(ctx context.Context, in *CreateDeviceLiveToolsPingDeviceRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPingDevice, error)
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
@@ -151,6 +158,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/ports/cycle
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
 	CreateDeviceLiveToolsPortsCycle(ctx context.Context, in *CreateDeviceLiveToolsPortsCycleRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsCycle, error)
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
@@ -159,6 +167,7 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-status/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
 	CreateDeviceLiveToolsPortsStatus(ctx context.Context, in *CreateDeviceLiveToolsPortsStatusRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPortsStatus, error)
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
@@ -167,6 +176,7 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-power-usage/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
 	CreateDeviceLiveToolsPowerUsage(ctx context.Context, in *CreateDeviceLiveToolsPowerUsageRequest, opts ...grpc.CallOption) (*DeviceLiveToolsPowerUsage, error)
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
@@ -174,6 +184,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/routingTable/lookups
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
 	CreateDeviceLiveToolsRoutingTableLookup(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableLookupRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableLookup, error)
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
@@ -181,6 +192,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/routingTable/summaries
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
 	CreateDeviceLiveToolsRoutingTableSummary(ctx context.Context, in *CreateDeviceLiveToolsRoutingTableSummaryRequest, opts ...grpc.CallOption) (*DeviceLiveToolsRoutingTableSummary, error)
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
@@ -189,6 +201,7 @@ type DevicesServiceClient interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-throughput-test/
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
 	CreateDeviceLiveToolsThroughputTest(ctx context.Context, in *CreateDeviceLiveToolsThroughputTestRequest, opts ...grpc.CallOption) (*DeviceLiveToolsThroughputTest, error)
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
@@ -196,6 +209,7 @@ type DevicesServiceClient interface {
 	// POST /devices/{serial}/liveTools/wakeOnLan
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
 	CreateDeviceLiveToolsWakeOnLan(ctx context.Context, in *CreateDeviceLiveToolsWakeOnLanRequest, opts ...grpc.CallOption) (*DeviceLiveToolsWakeOnLan, error)
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/
@@ -675,6 +689,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/arpTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-arp-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsArpTable reads how far that is.
 	CreateDeviceLiveToolsArpTable(context.Context, *CreateDeviceLiveToolsArpTableRequest) (*DeviceLiveToolsArpTable, error)
 	// GET /devices/{serial}/liveTools/arpTable/{arpTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-arp-table/
@@ -682,6 +697,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/cableTest
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-cable-test/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsCableTest reads how far that is.
 	CreateDeviceLiveToolsCableTest(context.Context, *CreateDeviceLiveToolsCableTestRequest) (*DeviceLiveToolsCableTest, error)
 	// GET /devices/{serial}/liveTools/cableTest/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-cable-test/
@@ -690,6 +706,7 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-leds-blink/
 	// A limit of its own: one every 10 s for each serial, 1 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsLedsBlink reads how far that is.
 	CreateDeviceLiveToolsLedsBlink(context.Context, *CreateDeviceLiveToolsLedsBlinkRequest) (*DeviceLiveToolsLedsBlink, error)
 	// GET /devices/{serial}/liveTools/leds/blink/{ledsBlinkId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-leds-blink/
@@ -697,6 +714,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/macTable
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-mac-table/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsMacTable reads how far that is.
 	CreateDeviceLiveToolsMacTable(context.Context, *CreateDeviceLiveToolsMacTableRequest) (*DeviceLiveToolsMacTable, error)
 	// GET /devices/{serial}/liveTools/macTable/{macTableId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-mac-table/
@@ -704,6 +722,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/multicastRouting
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-multicast-routing/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsMulticastRouting reads how far that is.
 	CreateDeviceLiveToolsMulticastRouting(context.Context, *CreateDeviceLiveToolsMulticastRoutingRequest) (*DeviceLiveToolsMulticastRouting, error)
 	// GET /devices/{serial}/liveTools/multicastRouting/{multicastRoutingId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-multicast-routing/
@@ -711,6 +730,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/ping
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPing reads how far that is.
 	CreateDeviceLiveToolsPing(context.Context, *CreateDeviceLiveToolsPingRequest) (*DeviceLiveToolsPing, error)
 	// GET /devices/{serial}/liveTools/ping/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping/
@@ -718,6 +738,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/pingDevice
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ping-device/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPingDevice reads how far that is.
 	CreateDeviceLiveToolsPingDevice(context.Context, *CreateDeviceLiveToolsPingDeviceRequest) (*DeviceLiveToolsPingDevice, error)
 	// GET /devices/{serial}/liveTools/pingDevice/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ping-device/
@@ -725,6 +746,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/ports/cycle
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-cycle/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsPortsCycle reads how far that is.
 	CreateDeviceLiveToolsPortsCycle(context.Context, *CreateDeviceLiveToolsPortsCycleRequest) (*DeviceLiveToolsPortsCycle, error)
 	// GET /devices/{serial}/liveTools/ports/cycle/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-cycle/
@@ -733,6 +755,7 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-ports-status/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsPortsStatus reads how far that is.
 	CreateDeviceLiveToolsPortsStatus(context.Context, *CreateDeviceLiveToolsPortsStatusRequest) (*DeviceLiveToolsPortsStatus, error)
 	// GET /devices/{serial}/liveTools/ports/status/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-ports-status/
@@ -741,6 +764,7 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-power-usage/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsPowerUsage reads how far that is.
 	CreateDeviceLiveToolsPowerUsage(context.Context, *CreateDeviceLiveToolsPowerUsageRequest) (*DeviceLiveToolsPowerUsage, error)
 	// GET /devices/{serial}/liveTools/power/usage/{jobId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-power-usage/
@@ -748,6 +772,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/routingTable/lookups
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-lookup/
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsRoutingTableLookup reads how far that is.
 	CreateDeviceLiveToolsRoutingTableLookup(context.Context, *CreateDeviceLiveToolsRoutingTableLookupRequest) (*DeviceLiveToolsRoutingTableLookup, error)
 	// GET /devices/{serial}/liveTools/routingTable/lookups/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-lookup/
@@ -755,6 +780,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/routingTable/summaries
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-routing-table-summary/
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsRoutingTableSummary reads how far that is.
 	CreateDeviceLiveToolsRoutingTableSummary(context.Context, *CreateDeviceLiveToolsRoutingTableSummaryRequest) (*DeviceLiveToolsRoutingTableSummary, error)
 	// GET /devices/{serial}/liveTools/routingTable/summaries/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-routing-table-summary/
@@ -763,6 +789,7 @@ type DevicesServiceServer interface {
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-throughput-test/
 	// A limit of its own: one every 5 s for each serial, 1 at once.
 	// An action batch can carry it.
+	// It starts a job; getDeviceLiveToolsThroughputTest reads how far that is.
 	CreateDeviceLiveToolsThroughputTest(context.Context, *CreateDeviceLiveToolsThroughputTestRequest) (*DeviceLiveToolsThroughputTest, error)
 	// GET /devices/{serial}/liveTools/throughputTest/{throughputTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-throughput-test/
@@ -770,6 +797,7 @@ type DevicesServiceServer interface {
 	// POST /devices/{serial}/liveTools/wakeOnLan
 	// https://developer.cisco.com/meraki/api-v1/create-device-live-tools-wake-on-lan/
 	// A limit of its own: one every 5 s for each serial, 5 at once.
+	// It starts a job; getDeviceLiveToolsWakeOnLan reads how far that is.
 	CreateDeviceLiveToolsWakeOnLan(context.Context, *CreateDeviceLiveToolsWakeOnLanRequest) (*DeviceLiveToolsWakeOnLan, error)
 	// GET /devices/{serial}/liveTools/wakeOnLan/{wakeOnLanId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-live-tools-wake-on-lan/

@@ -28,22 +28,26 @@ var File_meraki_insight_v1_insight_service_proto protoreflect.FileDescriptor
 
 const file_meraki_insight_v1_insight_service_proto_rawDesc = "" +
 	"\n" +
-	"'meraki/insight/v1/insight_service.proto\x12\x11meraki.insight.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/insight/v1/applications.proto\x1a/meraki/insight/v1/monitored_media_servers.proto2\x8b\x11\n" +
+	"'meraki/insight/v1/insight_service.proto\x12\x11meraki.insight.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/insight/v1/applications.proto\x1a/meraki/insight/v1/monitored_media_servers.proto2\xa2\x13\n" +
 	"\x0eInsightService\x12\xbb\x02\n" +
 	"(GetNetworkInsightApplicationHealthByTime\x12B.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeRequest\x1aC.meraki.insight.v1.GetNetworkInsightApplicationHealthByTimeResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
 	"(getNetworkInsightApplicationHealthByTime\x10\x01\x1aG/networks/{networkId}/insight/applications/{applicationId}/healthByTime \x030\x01J\x05items\x12\x8e\x02\n" +
 	"\"GetOrganizationInsightApplications\x12<.meraki.insight.v1.GetOrganizationInsightApplicationsRequest\x1a=.meraki.insight.v1.GetOrganizationInsightApplicationsResponse\"k\xf2\xfd\x1bg\n" +
-	"\"getOrganizationInsightApplications\x10\x01\x1a4/organizations/{organizationId}/insight/applications \x020\x01J\x05items\x12\xbb\x02\n" +
-	"+GetOrganizationInsightMonitoredMediaServers\x12E.meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest\x1aF.meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse\"}\xf2\xfd\x1by\n" +
-	"+getOrganizationInsightMonitoredMediaServers\x10\x01\x1a=/organizations/{organizationId}/insight/monitoredMediaServers \x020\x01J\x05items\x12\xb0\x02\n" +
-	"-CreateOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"z\xf2\xfd\x1bv\n" +
-	"-createOrganizationInsightMonitoredMediaServer\x10\x03\x1a=/organizations/{organizationId}/insight/monitoredMediaServers \x020\x03@\x01\x12\xc0\x02\n" +
+	"\"getOrganizationInsightApplications\x10\x01\x1a4/organizations/{organizationId}/insight/applications \x020\x01J\x05items\x12\xc2\x02\n" +
+	"+GetOrganizationInsightMonitoredMediaServers\x12E.meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersRequest\x1aF.meraki.insight.v1.GetOrganizationInsightMonitoredMediaServersResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
+	"+getOrganizationInsightMonitoredMediaServers\x10\x01\x1a=/organizations/{organizationId}/insight/monitoredMediaServers \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xfb\x02\n" +
+	"-CreateOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.CreateOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	"-createOrganizationInsightMonitoredMediaServer\x10\x03\x1a=/organizations/{organizationId}/insight/monitoredMediaServers \x020\x03BI\n" +
+	"=/organizations/{organizationId}/insight/monitoredMediaServers\x12\x06create\x18\x01\x12\xc0\x02\n" +
 	"*GetOrganizationInsightMonitoredMediaServer\x12D.meraki.insight.v1.GetOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
-	"*getOrganizationInsightMonitoredMediaServer\x10\x01\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x01\x12\xcb\x02\n" +
-	"-UpdateOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"-updateOrganizationInsightMonitoredMediaServer\x10\x02\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02@\x01\x12\xa7\x02\n" +
-	"-DeleteOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest\x1a\x16.google.protobuf.Empty\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"-deleteOrganizationInsightMonitoredMediaServer\x10\x04\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02@\x01Bz\n" +
+	"*getOrganizationInsightMonitoredMediaServer\x10\x01\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x01\x12\xad\x03\n" +
+	"-UpdateOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.UpdateOrganizationInsightMonitoredMediaServerRequest\x1a:.meraki.insight.v1.OrganizationInsightMonitoredMediaServer\"\xf6\x01\xf2\xfd\x1b\xf1\x01\n" +
+	"-updateOrganizationInsightMonitoredMediaServer\x10\x02\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02Bb\n" +
+	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\x06update\x18\x01\x12\x8a\x03\n" +
+	"-DeleteOrganizationInsightMonitoredMediaServer\x12G.meraki.insight.v1.DeleteOrganizationInsightMonitoredMediaServerRequest\x1a\x16.google.protobuf.Empty\"\xf7\x01\xf2\xfd\x1b\xf2\x01\n" +
+	"-deleteOrganizationInsightMonitoredMediaServer\x10\x04\x1aV/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId} \x020\x02Bc\n" +
+	"V/organizations/{organizationId}/insight/monitoredMediaServers/{monitoredMediaServerId}\x12\adestroy\x18\x01Bz\n" +
 	"\x1bcom.merakibroker.insight.v1B\x13InsightServiceProtoP\x01ZDgithub.com/merakibroker/merakibroker/gen/meraki/insight/v1;insightv1b\x06proto3"
 
 var file_meraki_insight_v1_insight_service_proto_goTypes = []any{

@@ -27,28 +27,35 @@ var File_meraki_licensing_v1_licensing_service_proto protoreflect.FileDescriptor
 
 const file_meraki_licensing_v1_licensing_service_proto_rawDesc = "" +
 	"\n" +
-	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\x8f\x1b\n" +
+	"+meraki/licensing/v1/licensing_service.proto\x12\x13meraki.licensing.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/licensing/v1/coterm.proto\x1a&meraki/licensing/v1/subscription.proto2\xa4\x1c\n" +
 	"\x10LicensingService\x12\xb5\x02\n" +
 	"0GetAdministeredLicensingSubscriptionEntitlements\x12L.meraki.licensing.v1.GetAdministeredLicensingSubscriptionEntitlementsRequest\x1aB.meraki.licensing.v1.AdministeredLicensingSubscriptionEntitlements\"o\xf2\xfd\x1bk\n" +
-	"0getAdministeredLicensingSubscriptionEntitlements\x10\x01\x1a1/administered/licensing/subscription/entitlements \x010\x01\x12\xd7\x02\n" +
-	"1GetAdministeredLicensingSubscriptionSubscriptions\x12M.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest\x1aN.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
-	"1getAdministeredLicensingSubscriptionSubscriptions\x10\x01\x1a2/administered/licensing/subscription/subscriptions \x01*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xdc\x02\n" +
-	"4StreamAdministeredLicensingSubscriptionSubscriptions\x12M.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest\x1aN.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
-	"1getAdministeredLicensingSubscriptionSubscriptions\x10\x01\x1a2/administered/licensing/subscription/subscriptions \x01*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xd3\x02\n" +
-	"3ClaimAdministeredLicensingSubscriptionSubscriptions\x12O.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest\x1aP.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse\"y\xf2\xfd\x1bu\n" +
-	"3claimAdministeredLicensingSubscriptionSubscriptions\x10\x03\x1a8/administered/licensing/subscription/subscriptions/claim \x010\x03\x12\x8d\x03\n" +
+	"0getAdministeredLicensingSubscriptionEntitlements\x10\x01\x1a1/administered/licensing/subscription/entitlements \x010\x01\x12\xef\x02\n" +
+	"1GetAdministeredLicensingSubscriptionSubscriptions\x12M.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest\x1aN.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"1getAdministeredLicensingSubscriptionSubscriptions\x10\x01\x1a2/administered/licensing/subscription/subscriptions \x01*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x15\n" +
+	"\x0forganizationIds\x10\x02\x18\x01\x12\xf4\x02\n" +
+	"4StreamAdministeredLicensingSubscriptionSubscriptions\x12M.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsRequest\x1aN.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"1getAdministeredLicensingSubscriptionSubscriptions\x10\x01\x1a2/administered/licensing/subscription/subscriptions \x01*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x15\n" +
+	"\x0forganizationIds\x10\x02\x18\x010\x01\x12\xeb\x02\n" +
+	"3ClaimAdministeredLicensingSubscriptionSubscriptions\x12O.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsRequest\x1aP.meraki.licensing.v1.ClaimAdministeredLicensingSubscriptionSubscriptionsResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"3claimAdministeredLicensingSubscriptionSubscriptions\x10\x03\x1a8/administered/licensing/subscription/subscriptions/claim \x010\x03j\x14\n" +
+	"\x0eorganizationId\x10\x03\x18\x01\x12\x8d\x03\n" +
 	">ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKey\x12Z.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyRequest\x1a[.meraki.licensing.v1.ValidateAdministeredLicensingSubscriptionSubscriptionsClaimKeyResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	">validateAdministeredLicensingSubscriptionSubscriptionsClaimKey\x10\x03\x1aD/administered/licensing/subscription/subscriptions/claimKey/validate \x010\x02\x12\xaa\x03\n" +
-	"CGetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses\x12_.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest\x1a`.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
-	"CgetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses\x10\x01\x1aF/administered/licensing/subscription/subscriptions/compliance/statuses \x010\x01J\x05items\x12\xdd\x02\n" +
-	"1BindAdministeredLicensingSubscriptionSubscription\x12M.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest\x1aN.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	"1bindAdministeredLicensingSubscriptionSubscription\x10\x03\x1aH/administered/licensing/subscription/subscriptions/{subscriptionId}/bind \x010\x03\x12\xb1\x02\n" +
+	">validateAdministeredLicensingSubscriptionSubscriptionsClaimKey\x10\x03\x1aD/administered/licensing/subscription/subscriptions/claimKey/validate \x010\x02\x12\xc1\x03\n" +
+	"CGetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses\x12_.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesRequest\x1a`.meraki.licensing.v1.GetAdministeredLicensingSubscriptionSubscriptionsComplianceStatusesResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"CgetAdministeredLicensingSubscriptionSubscriptionsComplianceStatuses\x10\x01\x1aF/administered/licensing/subscription/subscriptions/compliance/statuses \x010\x01J\x05itemsj\x15\n" +
+	"\x0forganizationIds\x10\x02\x18\x01\x12\xef\x02\n" +
+	"1BindAdministeredLicensingSubscriptionSubscription\x12M.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionRequest\x1aN.meraki.licensing.v1.BindAdministeredLicensingSubscriptionSubscriptionResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"1bindAdministeredLicensingSubscriptionSubscription\x10\x03\x1aH/administered/licensing/subscription/subscriptions/{subscriptionId}/bind \x010\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\xb1\x02\n" +
 	"&GetOrganizationLicensingCotermLicenses\x12B.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest\x1aC.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse\"~\xf2\xfd\x1bz\n" +
 	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xb6\x02\n" +
 	")StreamOrganizationLicensingCotermLicenses\x12B.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesRequest\x1aC.meraki.licensing.v1.GetOrganizationLicensingCotermLicensesResponse\"~\xf2\xfd\x1bz\n" +
-	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xa9\x02\n" +
-	"'MoveOrganizationLicensingCotermLicenses\x12C.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest\x1aD.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse\"s\xf2\xfd\x1bo\n" +
-	"'moveOrganizationLicensingCotermLicenses\x10\x03\x1a>/organizations/{organizationId}/licensing/coterm/licenses/move \x020\x03B\x82\x01\n" +
+	"&getOrganizationLicensingCotermLicenses\x10\x01\x1a9/organizations/{organizationId}/licensing/coterm/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcd\x02\n" +
+	"'MoveOrganizationLicensingCotermLicenses\x12C.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesRequest\x1aD.meraki.licensing.v1.MoveOrganizationLicensingCotermLicensesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"'moveOrganizationLicensingCotermLicenses\x10\x03\x1a>/organizations/{organizationId}/licensing/coterm/licenses/move \x020\x03j \n" +
+	"\x1adestination.organizationId\x10\x03\x18\x01B\x82\x01\n" +
 	"\x1dcom.merakibroker.licensing.v1B\x15LicensingServiceProtoP\x01ZHgithub.com/merakibroker/merakibroker/gen/meraki/licensing/v1;licensingv1b\x06proto3"
 
 var file_meraki_licensing_v1_licensing_service_proto_goTypes = []any{

@@ -28,40 +28,48 @@ var File_meraki_networks_v1_networks_service_proto protoreflect.FileDescriptor
 
 const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xb0\xe2\x01\n" +
+	")meraki/networks/v1/networks_service.proto\x12\x12meraki.networks.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1fmeraki/networks/v1/alerts.proto\x1a*meraki/networks/v1/bluetooth_clients.proto\x1a meraki/networks/v1/clients.proto\x1a meraki/networks/v1/devices.proto\x1a\x1fmeraki/networks/v1/events.proto\x1a*meraki/networks/v1/firmware_upgrades.proto\x1a$meraki/networks/v1/floor_plans.proto\x1a'meraki/networks/v1/group_policies.proto\x1a\x1fmeraki/networks/v1/health.proto\x1a*meraki/networks/v1/meraki_auth_users.proto\x1a%meraki/networks/v1/mqtt_brokers.proto\x1a meraki/networks/v1/netflow.proto\x1a'meraki/networks/v1/network_health.proto\x1a!meraki/networks/v1/networks.proto\x1a\x1cmeraki/networks/v1/pii.proto\x1a!meraki/networks/v1/policies.proto\x1a!meraki/networks/v1/settings.proto\x1a\x1dmeraki/networks/v1/snmp.proto\x1a.meraki/networks/v1/splash_login_attempts.proto\x1a'meraki/networks/v1/syslog_servers.proto\x1a!meraki/networks/v1/topology.proto\x1a meraki/networks/v1/traffic.proto\x1a)meraki/networks/v1/traffic_analysis.proto\x1a(meraki/networks/v1/traffic_shaping.proto\x1a&meraki/networks/v1/vlan_profiles.proto\x1a!meraki/networks/v1/webhooks.proto2\xa3\xf7\x01\n" +
 	"\x0fNetworksService\x12\x7f\n" +
 	"\n" +
 	"GetNetwork\x12%.meraki.networks.v1.GetNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"-\xf2\xfd\x1b)\n" +
 	"\n" +
-	"getNetwork\x10\x01\x1a\x15/networks/{networkId} \x030\x01\x12\x8a\x01\n" +
-	"\rUpdateNetwork\x12(.meraki.networks.v1.UpdateNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"2\xf2\xfd\x1b.\n" +
-	"\rupdateNetwork\x10\x02\x1a\x15/networks/{networkId} \x030\x02@\x01\x12\x85\x01\n" +
-	"\rDeleteNetwork\x12(.meraki.networks.v1.DeleteNetworkRequest\x1a\x16.google.protobuf.Empty\"2\xf2\xfd\x1b.\n" +
-	"\rdeleteNetwork\x10\x04\x1a\x15/networks/{networkId} \x030\x02@\x01\x12\xdd\x01\n" +
+	"getNetwork\x10\x01\x1a\x15/networks/{networkId} \x030\x01\x12\xab\x01\n" +
+	"\rUpdateNetwork\x12(.meraki.networks.v1.UpdateNetworkRequest\x1a\x1b.meraki.networks.v1.Network\"S\xf2\xfd\x1bO\n" +
+	"\rupdateNetwork\x10\x02\x1a\x15/networks/{networkId} \x030\x02B!\n" +
+	"\x15/networks/{networkId}\x12\x06update\x18\x01\x12\xa5\x01\n" +
+	"\rDeleteNetwork\x12(.meraki.networks.v1.DeleteNetworkRequest\x1a\x16.google.protobuf.Empty\"R\xf2\xfd\x1bN\n" +
+	"\rdeleteNetwork\x10\x04\x1a\x15/networks/{networkId} \x030\x02B \n" +
+	"\x15/networks/{networkId}\x12\adestroy\x12\xdd\x01\n" +
 	"\x17GetNetworkAlertsHistory\x122.meraki.networks.v1.GetNetworkAlertsHistoryRequest\x1a3.meraki.networks.v1.GetNetworkAlertsHistoryResponse\"Y\xf2\xfd\x1bU\n" +
 	"\x17getNetworkAlertsHistory\x10\x01\x1a$/networks/{networkId}/alerts/history \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\xe2\x01\n" +
 	"\x1aStreamNetworkAlertsHistory\x122.meraki.networks.v1.GetNetworkAlertsHistoryRequest\x1a3.meraki.networks.v1.GetNetworkAlertsHistoryResponse\"Y\xf2\xfd\x1bU\n" +
 	"\x17getNetworkAlertsHistory\x10\x01\x1a$/networks/{networkId}/alerts/history \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xc7\x01\n" +
 	"\x18GetNetworkAlertsSettings\x123.meraki.networks.v1.GetNetworkAlertsSettingsRequest\x1a).meraki.networks.v1.NetworkAlertsSettings\"K\xf2\xfd\x1bG\n" +
-	"\x18getNetworkAlertsSettings\x10\x01\x1a%/networks/{networkId}/alerts/settings \x030\x01\x12\xd0\x01\n" +
-	"\x1bUpdateNetworkAlertsSettings\x126.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest\x1a).meraki.networks.v1.NetworkAlertsSettings\"N\xf2\xfd\x1bJ\n" +
-	"\x1bupdateNetworkAlertsSettings\x10\x02\x1a%/networks/{networkId}/alerts/settings \x030\x02\x12\x95\x01\n" +
-	"\vBindNetwork\x12&.meraki.networks.v1.BindNetworkRequest\x1a'.meraki.networks.v1.BindNetworkResponse\"5\xf2\xfd\x1b1\n" +
-	"\vbindNetwork\x10\x03\x1a\x1a/networks/{networkId}/bind \x030\x03@\x01\x12\xeb\x01\n" +
-	"\x1aGetNetworkBluetoothClients\x125.meraki.networks.v1.GetNetworkBluetoothClientsRequest\x1a6.meraki.networks.v1.GetNetworkBluetoothClientsResponse\"^\xf2\xfd\x1bZ\n" +
+	"\x18getNetworkAlertsSettings\x10\x01\x1a%/networks/{networkId}/alerts/settings \x030\x01\x12\xf0\x01\n" +
+	"\x1bUpdateNetworkAlertsSettings\x126.meraki.networks.v1.UpdateNetworkAlertsSettingsRequest\x1a).meraki.networks.v1.NetworkAlertsSettings\"n\xf2\xfd\x1bj\n" +
+	"\x1bupdateNetworkAlertsSettings\x10\x02\x1a%/networks/{networkId}/alerts/settings \x030\x02j\x1e\n" +
+	"\x18alerts[].filters.serials\x10\x03\x18\x03\x12\xb2\x01\n" +
+	"\vBindNetwork\x12&.meraki.networks.v1.BindNetworkRequest\x1a'.meraki.networks.v1.BindNetworkResponse\"R\xf2\xfd\x1bN\n" +
+	"\vbindNetwork\x10\x03\x1a\x1a/networks/{networkId}/bind \x030\x03B\x1d\n" +
+	"\x15/networks/{networkId}\x12\x04bind\x12\xf1\x01\n" +
+	"\x1aGetNetworkBluetoothClients\x125.meraki.networks.v1.GetNetworkBluetoothClientsRequest\x1a6.meraki.networks.v1.GetNetworkBluetoothClientsResponse\"d\xf2\xfd\x1b`\n" +
 	"\x1agetNetworkBluetoothClients\x10\x01\x1a&/networks/{networkId}/bluetoothClients \x03*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items\x12\xf0\x01\n" +
-	"\x1dStreamNetworkBluetoothClients\x125.meraki.networks.v1.GetNetworkBluetoothClientsRequest\x1a6.meraki.networks.v1.GetNetworkBluetoothClientsResponse\"^\xf2\xfd\x1bZ\n" +
+	"0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf6\x01\n" +
+	"\x1dStreamNetworkBluetoothClients\x125.meraki.networks.v1.GetNetworkBluetoothClientsRequest\x1a6.meraki.networks.v1.GetNetworkBluetoothClientsResponse\"d\xf2\xfd\x1b`\n" +
 	"\x1agetNetworkBluetoothClients\x10\x01\x1a&/networks/{networkId}/bluetoothClients \x03*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items0\x01\x12\xe0\x01\n" +
+	"0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xe0\x01\n" +
 	"\x19GetNetworkBluetoothClient\x124.meraki.networks.v1.GetNetworkBluetoothClientRequest\x1a*.meraki.networks.v1.NetworkBluetoothClient\"a\xf2\xfd\x1b]\n" +
-	"\x19getNetworkBluetoothClient\x10\x01\x1a:/networks/{networkId}/bluetoothClients/{bluetoothClientId} \x030\x01\x12\xbe\x01\n" +
-	"\x11GetNetworkClients\x12,.meraki.networks.v1.GetNetworkClientsRequest\x1a-.meraki.networks.v1.GetNetworkClientsResponse\"L\xf2\xfd\x1bH\n" +
+	"\x19getNetworkBluetoothClient\x10\x01\x1a:/networks/{networkId}/bluetoothClients/{bluetoothClientId} \x030\x01\x12\xc4\x01\n" +
+	"\x11GetNetworkClients\x12,.meraki.networks.v1.GetNetworkClientsRequest\x1a-.meraki.networks.v1.GetNetworkClientsResponse\"R\xf2\xfd\x1bN\n" +
 	"\x11getNetworkClients\x10\x01\x1a\x1d/networks/{networkId}/clients \x03*\a\b\x01\x10\x88'\x18\n" +
-	"0\x01J\x05items\x12\xc3\x01\n" +
-	"\x14StreamNetworkClients\x12,.meraki.networks.v1.GetNetworkClientsRequest\x1a-.meraki.networks.v1.GetNetworkClientsResponse\"L\xf2\xfd\x1bH\n" +
+	"0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc9\x01\n" +
+	"\x14StreamNetworkClients\x12,.meraki.networks.v1.GetNetworkClientsRequest\x1a-.meraki.networks.v1.GetNetworkClientsResponse\"R\xf2\xfd\x1bN\n" +
 	"\x11getNetworkClients\x10\x01\x1a\x1d/networks/{networkId}/clients \x03*\a\b\x01\x10\x88'\x18\n" +
-	"0\x01J\x05items0\x01\x12\x8d\x02\n" +
+	"0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\x8d\x02\n" +
 	"!GetNetworkClientsApplicationUsage\x12<.meraki.networks.v1.GetNetworkClientsApplicationUsageRequest\x1a=.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse\"k\xf2\xfd\x1bg\n" +
 	"!getNetworkClientsApplicationUsage\x10\x01\x1a./networks/{networkId}/clients/applicationUsage \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items\x12\x92\x02\n" +
 	"$StreamNetworkClientsApplicationUsage\x12<.meraki.networks.v1.GetNetworkClientsApplicationUsageRequest\x1a=.meraki.networks.v1.GetNetworkClientsApplicationUsageResponse\"k\xf2\xfd\x1bg\n" +
@@ -71,9 +79,10 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	")StreamNetworkClientsBandwidthUsageHistory\x12A.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryRequest\x1aB.meraki.networks.v1.GetNetworkClientsBandwidthUsageHistoryResponse\"x\xf2\xfd\x1bt\n" +
 	"&getNetworkClientsBandwidthUsageHistory\x10\x01\x1a3/networks/{networkId}/clients/bandwidthUsageHistory \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcc\x01\n" +
 	"\x19GetNetworkClientsOverview\x124.meraki.networks.v1.GetNetworkClientsOverviewRequest\x1a*.meraki.networks.v1.NetworkClientsOverview\"M\xf2\xfd\x1bI\n" +
-	"\x19getNetworkClientsOverview\x10\x01\x1a&/networks/{networkId}/clients/overview \x030\x01\x12\xd2\x01\n" +
-	"\x17ProvisionNetworkClients\x122.meraki.networks.v1.ProvisionNetworkClientsRequest\x1a3.meraki.networks.v1.ProvisionNetworkClientsResponse\"N\xf2\xfd\x1bJ\n" +
-	"\x17provisionNetworkClients\x10\x03\x1a'/networks/{networkId}/clients/provision \x030\x03@\x01\x12\x83\x02\n" +
+	"\x19getNetworkClientsOverview\x10\x01\x1a&/networks/{networkId}/clients/overview \x030\x01\x12\xfc\x01\n" +
+	"\x17ProvisionNetworkClients\x122.meraki.networks.v1.ProvisionNetworkClientsRequest\x1a3.meraki.networks.v1.ProvisionNetworkClientsResponse\"x\xf2\xfd\x1bt\n" +
+	"\x17provisionNetworkClients\x10\x03\x1a'/networks/{networkId}/clients/provision \x030\x03B*\n" +
+	"\x1d/networks/{networkId}/clients\x12\tprovision\x12\x83\x02\n" +
 	"\x1fGetNetworkClientsUsageHistories\x12:.meraki.networks.v1.GetNetworkClientsUsageHistoriesRequest\x1a;.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse\"g\xf2\xfd\x1bc\n" +
 	"\x1fgetNetworkClientsUsageHistories\x10\x01\x1a,/networks/{networkId}/clients/usageHistories \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items\x12\x88\x02\n" +
 	"\"StreamNetworkClientsUsageHistories\x12:.meraki.networks.v1.GetNetworkClientsUsageHistoriesRequest\x1a;.meraki.networks.v1.GetNetworkClientsUsageHistoriesResponse\"g\xf2\xfd\x1bc\n" +
@@ -93,33 +102,46 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"!StreamNetworkClientTrafficHistory\x129.meraki.networks.v1.GetNetworkClientTrafficHistoryRequest\x1a:.meraki.networks.v1.GetNetworkClientTrafficHistoryResponse\"q\xf2\xfd\x1bm\n" +
 	"\x1egetNetworkClientTrafficHistory\x10\x01\x1a7/networks/{networkId}/clients/{clientId}/trafficHistory \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items0\x01\x12\xf9\x01\n" +
 	"\x1cGetNetworkClientUsageHistory\x127.meraki.networks.v1.GetNetworkClientUsageHistoryRequest\x1a8.meraki.networks.v1.GetNetworkClientUsageHistoryResponse\"f\xf2\xfd\x1bb\n" +
-	"\x1cgetNetworkClientUsageHistory\x10\x01\x1a5/networks/{networkId}/clients/{clientId}/usageHistory \x030\x01J\x05items\x12\xb8\x01\n" +
-	"\x11GetNetworkDevices\x12,.meraki.networks.v1.GetNetworkDevicesRequest\x1a-.meraki.networks.v1.GetNetworkDevicesResponse\"F\xf2\xfd\x1b?\n" +
-	"\x11getNetworkDevices\x10\x01\x1a\x1d/networks/{networkId}/devices \x030\x01J\x05items\x88\x02\x01\x12\xd2\x01\n" +
-	"\x13ClaimNetworkDevices\x12..meraki.networks.v1.ClaimNetworkDevicesRequest\x1a/.meraki.networks.v1.ClaimNetworkDevicesResponse\"Z\xf2\xfd\x1bV\n" +
+	"\x1cgetNetworkClientUsageHistory\x10\x01\x1a5/networks/{networkId}/clients/{clientId}/usageHistory \x030\x01J\x05items\x12\xc2\x01\n" +
+	"\x11GetNetworkDevices\x12,.meraki.networks.v1.GetNetworkDevicesRequest\x1a-.meraki.networks.v1.GetNetworkDevicesResponse\"P\xf2\xfd\x1bI\n" +
+	"\x11getNetworkDevices\x10\x01\x1a\x1d/networks/{networkId}/devices \x030\x01J\x05itemsZ\b\n" +
+	"\x06serial\x88\x02\x01\x12\xaf\x02\n" +
+	"\x13ClaimNetworkDevices\x12..meraki.networks.v1.ClaimNetworkDevicesRequest\x1a/.meraki.networks.v1.ClaimNetworkDevicesResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
 	"\x13claimNetworkDevices\x10\x03\x1a#/networks/{networkId}/devices/claim \x030\x03:\x12\b\n" +
 	"\x10\xac\x02\x18\n" +
-	"\"\tnetworkId@\x01\x12\xce\x01\n" +
-	"\x16VmxNetworkDevicesClaim\x121.meraki.networks.v1.VmxNetworkDevicesClaimRequest\x1a2.meraki.networks.v1.VmxNetworkDevicesClaimResponse\"M\xf2\xfd\x1bI\n" +
-	"\x16vmxNetworkDevicesClaim\x10\x03\x1a'/networks/{networkId}/devices/claim/vmx \x030\x03@\x01\x12\xa9\x01\n" +
-	"\x14RemoveNetworkDevices\x12/.meraki.networks.v1.RemoveNetworkDevicesRequest\x1a\x16.google.protobuf.Empty\"H\xf2\xfd\x1bD\n" +
-	"\x14removeNetworkDevices\x10\x03\x1a$/networks/{networkId}/devices/remove \x030\x03@\x01\x12\xf1\x01\n" +
-	"!UpdateNetworkDevicesSyslogServers\x12<.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest\x1a/.meraki.networks.v1.NetworkDevicesSyslogServers\"]\xf2\xfd\x1bY\n" +
-	"!updateNetworkDevicesSyslogServers\x10\x02\x1a,/networks/{networkId}/devices/syslog/servers \x030\x02@\x01\x12\xb2\x01\n" +
-	"\x10GetNetworkEvents\x12+.meraki.networks.v1.GetNetworkEventsRequest\x1a,.meraki.networks.v1.GetNetworkEventsResponse\"C\xf2\xfd\x1b?\n" +
+	"\"\tnetworkIdB,\n" +
+	"#/networks/{networkId}/devices/claim\x12\x05claimj\x1e\n" +
+	"\x18detailsByDevice[].serial\x10\x03\x18\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xfe\x01\n" +
+	"\x16VmxNetworkDevicesClaim\x121.meraki.networks.v1.VmxNetworkDevicesClaimRequest\x1a2.meraki.networks.v1.VmxNetworkDevicesClaimResponse\"}\xf2\xfd\x1by\n" +
+	"\x16vmxNetworkDevicesClaim\x10\x03\x1a'/networks/{networkId}/devices/claim/vmx \x030\x03B0\n" +
+	"'/networks/{networkId}/devices/claim/vmx\x12\x05claim\x12\xde\x01\n" +
+	"\x14RemoveNetworkDevices\x12/.meraki.networks.v1.RemoveNetworkDevicesRequest\x1a\x16.google.protobuf.Empty\"}\xf2\xfd\x1by\n" +
+	"\x14removeNetworkDevices\x10\x03\x1a$/networks/{networkId}/devices/remove \x030\x03B'\n" +
+	"\x1d/networks/{networkId}/devices\x12\x06removej\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xaa\x02\n" +
+	"!UpdateNetworkDevicesSyslogServers\x12<.meraki.networks.v1.UpdateNetworkDevicesSyslogServersRequest\x1a/.meraki.networks.v1.NetworkDevicesSyslogServers\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"!updateNetworkDevicesSyslogServers\x10\x02\x1a,/networks/{networkId}/devices/syslog/servers \x030\x02B7\n" +
+	",/networks/{networkId}/devices/syslog/servers\x12\aservers\x12\xc6\x01\n" +
+	"\x10GetNetworkEvents\x12+.meraki.networks.v1.GetNetworkEventsRequest\x1a,.meraki.networks.v1.GetNetworkEventsResponse\"W\xf2\xfd\x1bS\n" +
 	"\x10getNetworkEvents\x10\x01\x1a\x1c/networks/{networkId}/events \x03*\a\b\x02\x10\xe8\a\x18\n" +
-	"0\x01\x12\xb7\x01\n" +
-	"\x13StreamNetworkEvents\x12+.meraki.networks.v1.GetNetworkEventsRequest\x1a,.meraki.networks.v1.GetNetworkEventsResponse\"C\xf2\xfd\x1b?\n" +
+	"0\x01j\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xcb\x01\n" +
+	"\x13StreamNetworkEvents\x12+.meraki.networks.v1.GetNetworkEventsRequest\x1a,.meraki.networks.v1.GetNetworkEventsResponse\"W\xf2\xfd\x1bS\n" +
 	"\x10getNetworkEvents\x10\x01\x1a\x1c/networks/{networkId}/events \x03*\a\b\x02\x10\xe8\a\x18\n" +
-	"0\x010\x01\x12\xe3\x01\n" +
+	"0\x01j\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x030\x01\x12\xe3\x01\n" +
 	"\x1aGetNetworkEventsEventTypes\x125.meraki.networks.v1.GetNetworkEventsEventTypesRequest\x1a6.meraki.networks.v1.GetNetworkEventsEventTypesResponse\"V\xf2\xfd\x1bR\n" +
 	"\x1agetNetworkEventsEventTypes\x10\x01\x1a'/networks/{networkId}/events/eventTypes \x030\x01J\x05items\x12\xd0\x01\n" +
 	"\x1aGetNetworkFirmwareUpgrades\x125.meraki.networks.v1.GetNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"N\xf2\xfd\x1bJ\n" +
-	"\x1agetNetworkFirmwareUpgrades\x10\x01\x1a&/networks/{networkId}/firmwareUpgrades \x030\x01\x12\xdb\x01\n" +
-	"\x1dUpdateNetworkFirmwareUpgrades\x128.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"S\xf2\xfd\x1bO\n" +
-	"\x1dupdateNetworkFirmwareUpgrades\x10\x02\x1a&/networks/{networkId}/firmwareUpgrades \x030\x02@\x01\x12\x85\x02\n" +
-	"%CreateNetworkFirmwareUpgradesRollback\x12@.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest\x1a3.meraki.networks.v1.NetworkFirmwareUpgradesRollback\"e\xf2\xfd\x1ba\n" +
-	"%createNetworkFirmwareUpgradesRollback\x10\x03\x1a0/networks/{networkId}/firmwareUpgrades/rollbacks \x030\x03@\x01\x12\x8e\x02\n" +
+	"\x1agetNetworkFirmwareUpgrades\x10\x01\x1a&/networks/{networkId}/firmwareUpgrades \x030\x01\x12\xbc\x02\n" +
+	"\x1dUpdateNetworkFirmwareUpgrades\x128.meraki.networks.v1.UpdateNetworkFirmwareUpgradesRequest\x1a+.meraki.networks.v1.NetworkFirmwareUpgrades\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"\x1dupdateNetworkFirmwareUpgrades\x10\x02\x1a&/networks/{networkId}/firmwareUpgrades \x030\x02B0\n" +
+	"&/networks/{networkId}/firmwareUpgrades\x12\x06updatej-\n" +
+	"'featureLossAcknowledgements[].networkId\x10\x03\x18\x02\x12\xc1\x02\n" +
+	"%CreateNetworkFirmwareUpgradesRollback\x12@.meraki.networks.v1.CreateNetworkFirmwareUpgradesRollbackRequest\x1a3.meraki.networks.v1.NetworkFirmwareUpgradesRollback\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"%createNetworkFirmwareUpgradesRollback\x10\x03\x1a0/networks/{networkId}/firmwareUpgrades/rollbacks \x030\x03B:\n" +
+	"0/networks/{networkId}/firmwareUpgrades/rollbacks\x12\x06create\x12\x8e\x02\n" +
 	"&GetNetworkFirmwareUpgradesStagedEvents\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedEventsRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"h\xf2\xfd\x1bd\n" +
 	"&getNetworkFirmwareUpgradesStagedEvents\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/events \x030\x01\x12\x94\x02\n" +
 	"(CreateNetworkFirmwareUpgradesStagedEvent\x12C.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedEventRequest\x1a7.meraki.networks.v1.NetworkFirmwareUpgradesStagedEvents\"j\xf2\xfd\x1bf\n" +
@@ -129,73 +151,102 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"(DeferNetworkFirmwareUpgradesStagedEvents\x12C.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsRequest\x1aD.meraki.networks.v1.DeferNetworkFirmwareUpgradesStagedEventsResponse\"p\xf2\xfd\x1bl\n" +
 	"(deferNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a:/networks/{networkId}/firmwareUpgrades/staged/events/defer \x030\x03\x12\xbb\x02\n" +
 	",RollbacksNetworkFirmwareUpgradesStagedEvents\x12G.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsRequest\x1aH.meraki.networks.v1.RollbacksNetworkFirmwareUpgradesStagedEventsResponse\"x\xf2\xfd\x1bt\n" +
-	",rollbacksNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a>/networks/{networkId}/firmwareUpgrades/staged/events/rollbacks \x030\x03\x12\xa0\x02\n" +
-	"&GetNetworkFirmwareUpgradesStagedGroups\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse\"o\xf2\xfd\x1bk\n" +
-	"&getNetworkFirmwareUpgradesStagedGroups\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/groups \x030\x01J\x05items\x12\x95\x02\n" +
-	"(CreateNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"l\xf2\xfd\x1bh\n" +
-	"(createNetworkFirmwareUpgradesStagedGroup\x10\x03\x1a4/networks/{networkId}/firmwareUpgrades/staged/groups \x030\x03@\x01\x12\x94\x02\n" +
+	",rollbacksNetworkFirmwareUpgradesStagedEvents\x10\x03\x1a>/networks/{networkId}/firmwareUpgrades/staged/events/rollbacks \x030\x03\x12\xab\x02\n" +
+	"&GetNetworkFirmwareUpgradesStagedGroups\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupsResponse\"z\xf2\xfd\x1bv\n" +
+	"&getNetworkFirmwareUpgradesStagedGroups\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/groups \x030\x01J\x05itemsZ\t\n" +
+	"\agroupId\x12\xff\x02\n" +
+	"(CreateNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.CreateNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"(createNetworkFirmwareUpgradesStagedGroup\x10\x03\x1a4/networks/{networkId}/firmwareUpgrades/staged/groups \x030\x03B@\n" +
+	"4/networks/{networkId}/firmwareUpgrades/staged/groups\x12\x06create\x18\x01j&\n" +
+	" assignedDevices.devices[].serial\x10\x03\x18\x03\x12\x94\x02\n" +
 	"%GetNetworkFirmwareUpgradesStagedGroup\x12@.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"q\xf2\xfd\x1bm\n" +
-	"%getNetworkFirmwareUpgradesStagedGroup\x10\x01\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x01\x12\x9d\x02\n" +
-	"(UpdateNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"t\xf2\xfd\x1bp\n" +
-	"(updateNetworkFirmwareUpgradesStagedGroup\x10\x02\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02\x12\xff\x01\n" +
-	"(DeleteNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest\x1a\x16.google.protobuf.Empty\"v\xf2\xfd\x1br\n" +
-	"(deleteNetworkFirmwareUpgradesStagedGroup\x10\x04\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02@\x01\x12\xa0\x02\n" +
+	"%getNetworkFirmwareUpgradesStagedGroup\x10\x01\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x01\x12\xc7\x02\n" +
+	"(UpdateNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedGroupRequest\x1a6.meraki.networks.v1.NetworkFirmwareUpgradesStagedGroup\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"(updateNetworkFirmwareUpgradesStagedGroup\x10\x02\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02j&\n" +
+	" assignedDevices.devices[].serial\x10\x03\x18\x03\x12\xcc\x02\n" +
+	"(DeleteNetworkFirmwareUpgradesStagedGroup\x12C.meraki.networks.v1.DeleteNetworkFirmwareUpgradesStagedGroupRequest\x1a\x16.google.protobuf.Empty\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
+	"(deleteNetworkFirmwareUpgradesStagedGroup\x10\x04\x1a>/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId} \x030\x02BK\n" +
+	">/networks/{networkId}/firmwareUpgrades/staged/groups/{groupId}\x12\adestroy\x18\x01\x12\xa0\x02\n" +
 	"&GetNetworkFirmwareUpgradesStagedStages\x12A.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse\"o\xf2\xfd\x1bk\n" +
 	"&getNetworkFirmwareUpgradesStagedStages\x10\x01\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x01J\x05items\x12\xa9\x02\n" +
 	")UpdateNetworkFirmwareUpgradesStagedStages\x12D.meraki.networks.v1.UpdateNetworkFirmwareUpgradesStagedStagesRequest\x1aB.meraki.networks.v1.GetNetworkFirmwareUpgradesStagedStagesResponse\"r\xf2\xfd\x1bn\n" +
-	")updateNetworkFirmwareUpgradesStagedStages\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x02J\x05items\x12\xc4\x01\n" +
-	"\x14GetNetworkFloorPlans\x12/.meraki.networks.v1.GetNetworkFloorPlansRequest\x1a0.meraki.networks.v1.GetNetworkFloorPlansResponse\"I\xf2\xfd\x1bE\n" +
-	"\x14getNetworkFloorPlans\x10\x01\x1a /networks/{networkId}/floorPlans \x030\x01J\x05items\x12\xb7\x01\n" +
+	")updateNetworkFirmwareUpgradesStagedStages\x10\x02\x1a4/networks/{networkId}/firmwareUpgrades/staged/stages \x030\x02J\x05items\x12\xd3\x01\n" +
+	"\x14GetNetworkFloorPlans\x12/.meraki.networks.v1.GetNetworkFloorPlansRequest\x1a0.meraki.networks.v1.GetNetworkFloorPlansResponse\"X\xf2\xfd\x1bT\n" +
+	"\x14getNetworkFloorPlans\x10\x01\x1a /networks/{networkId}/floorPlans \x030\x01J\x05itemsZ\r\n" +
+	"\vfloorPlanId\x12\xb7\x01\n" +
 	"\x16CreateNetworkFloorPlan\x121.meraki.networks.v1.CreateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"D\xf2\xfd\x1b@\n" +
-	"\x16createNetworkFloorPlan\x10\x03\x1a /networks/{networkId}/floorPlans \x030\x03\x12\x95\x02\n" +
-	"$BatchNetworkFloorPlansAutoLocateJobs\x12?.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest\x1a@.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse\"j\xf2\xfd\x1bf\n" +
-	"$batchNetworkFloorPlansAutoLocateJobs\x10\x03\x1a6/networks/{networkId}/floorPlans/autoLocate/jobs/batch \x030\x03@\x01\x12\xf4\x01\n" +
-	"$CancelNetworkFloorPlansAutoLocateJob\x12?.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest\x1a\x16.google.protobuf.Empty\"s\xf2\xfd\x1bo\n" +
-	"$cancelNetworkFloorPlansAutoLocateJob\x10\x03\x1a?/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel \x030\x03@\x01\x12\xa3\x02\n" +
-	"%PublishNetworkFloorPlansAutoLocateJob\x12@.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest\x1aA.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse\"u\xf2\xfd\x1bq\n" +
-	"%publishNetworkFloorPlansAutoLocateJob\x10\x03\x1a@/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/publish \x030\x03@\x01\x12\xb7\x02\n" +
-	")RecalculateNetworkFloorPlansAutoLocateJob\x12D.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest\x1aE.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse\"}\xf2\xfd\x1by\n" +
-	")recalculateNetworkFloorPlansAutoLocateJob\x10\x03\x1aD/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/recalculate \x030\x03@\x01\x12\x8f\x02\n" +
-	"#BatchNetworkFloorPlansDevicesUpdate\x12>.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest\x1a?.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse\"g\xf2\xfd\x1bc\n" +
-	"#batchNetworkFloorPlansDevicesUpdate\x10\x03\x1a4/networks/{networkId}/floorPlans/devices/batchUpdate \x030\x03@\x01\x12\xbc\x01\n" +
+	"\x16createNetworkFloorPlan\x10\x03\x1a /networks/{networkId}/floorPlans \x030\x03\x12\xd7\x02\n" +
+	"$BatchNetworkFloorPlansAutoLocateJobs\x12?.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsRequest\x1a@.meraki.networks.v1.BatchNetworkFloorPlansAutoLocateJobsResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"$batchNetworkFloorPlansAutoLocateJobs\x10\x03\x1a6/networks/{networkId}/floorPlans/autoLocate/jobs/batch \x030\x03B@\n" +
+	"0/networks/{networkId}/floorPlans/autoLocate/jobs\x12\fbatch_create\x12\xb8\x02\n" +
+	"$CancelNetworkFloorPlansAutoLocateJob\x12?.meraki.networks.v1.CancelNetworkFloorPlansAutoLocateJobRequest\x1a\x16.google.protobuf.Empty\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"$cancelNetworkFloorPlansAutoLocateJob\x10\x03\x1a?/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/cancel \x030\x03BB\n" +
+	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\x06cancel\x12\x80\x03\n" +
+	"%PublishNetworkFloorPlansAutoLocateJob\x12@.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobRequest\x1aA.meraki.networks.v1.PublishNetworkFloorPlansAutoLocateJobResponse\"\xd1\x01\xf2\xfd\x1b\xcc\x01\n" +
+	"%publishNetworkFloorPlansAutoLocateJob\x10\x03\x1a@/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/publish \x030\x03BC\n" +
+	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\apublishj\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\x98\x03\n" +
+	")RecalculateNetworkFloorPlansAutoLocateJob\x12D.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobRequest\x1aE.meraki.networks.v1.RecalculateNetworkFloorPlansAutoLocateJobResponse\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
+	")recalculateNetworkFloorPlansAutoLocateJob\x10\x03\x1aD/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}/recalculate \x030\x03BG\n" +
+	"8/networks/{networkId}/floorPlans/autoLocate/jobs/{jobId}\x12\vrecalculatej\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xe5\x02\n" +
+	"#BatchNetworkFloorPlansDevicesUpdate\x12>.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateRequest\x1a?.meraki.networks.v1.BatchNetworkFloorPlansDevicesUpdateResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"#batchNetworkFloorPlansDevicesUpdate\x10\x03\x1a4/networks/{networkId}/floorPlans/devices/batchUpdate \x030\x03B8\n" +
+	"(/networks/{networkId}/floorPlans/devices\x12\fbatch_updatej\x1a\n" +
+	"\x14assignments[].serial\x10\x03\x18\x03\x12\xbc\x01\n" +
 	"\x13GetNetworkFloorPlan\x12..meraki.networks.v1.GetNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"O\xf2\xfd\x1bK\n" +
-	"\x13getNetworkFloorPlan\x10\x01\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x01\x12\xc7\x01\n" +
-	"\x16UpdateNetworkFloorPlan\x121.meraki.networks.v1.UpdateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"T\xf2\xfd\x1bP\n" +
-	"\x16updateNetworkFloorPlan\x10\x02\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02@\x01\x12\xb9\x01\n" +
-	"\x16DeleteNetworkFloorPlan\x121.meraki.networks.v1.DeleteNetworkFloorPlanRequest\x1a\x16.google.protobuf.Empty\"T\xf2\xfd\x1bP\n" +
-	"\x16deleteNetworkFloorPlan\x10\x04\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02@\x01\x12\xd3\x01\n" +
-	"\x17GetNetworkGroupPolicies\x122.meraki.networks.v1.GetNetworkGroupPoliciesRequest\x1a3.meraki.networks.v1.GetNetworkGroupPoliciesResponse\"O\xf2\xfd\x1bK\n" +
-	"\x17getNetworkGroupPolicies\x10\x01\x1a#/networks/{networkId}/groupPolicies \x030\x01J\x05items\x12\xc4\x01\n" +
-	"\x18CreateNetworkGroupPolicy\x123.meraki.networks.v1.CreateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"K\xf2\xfd\x1bG\n" +
-	"\x18createNetworkGroupPolicy\x10\x03\x1a#/networks/{networkId}/groupPolicies \x030\x03@\x01\x12\xc9\x01\n" +
+	"\x13getNetworkFloorPlan\x10\x01\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x01\x12\x83\x02\n" +
+	"\x16UpdateNetworkFloorPlan\x121.meraki.networks.v1.UpdateNetworkFloorPlanRequest\x1a$.meraki.networks.v1.NetworkFloorPlan\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	"\x16updateNetworkFloorPlan\x10\x02\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02B:\n" +
+	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\x06update\x18\x01\x12\xf6\x01\n" +
+	"\x16DeleteNetworkFloorPlan\x121.meraki.networks.v1.DeleteNetworkFloorPlanRequest\x1a\x16.google.protobuf.Empty\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"\x16deleteNetworkFloorPlan\x10\x04\x1a./networks/{networkId}/floorPlans/{floorPlanId} \x030\x02B;\n" +
+	"./networks/{networkId}/floorPlans/{floorPlanId}\x12\adestroy\x18\x01\x12\xe4\x01\n" +
+	"\x17GetNetworkGroupPolicies\x122.meraki.networks.v1.GetNetworkGroupPoliciesRequest\x1a3.meraki.networks.v1.GetNetworkGroupPoliciesResponse\"`\xf2\xfd\x1b\\\n" +
+	"\x17getNetworkGroupPolicies\x10\x01\x1a#/networks/{networkId}/groupPolicies \x030\x01J\x05itemsZ\x0f\n" +
+	"\rgroupPolicyId\x12\xf3\x01\n" +
+	"\x18CreateNetworkGroupPolicy\x123.meraki.networks.v1.CreateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"z\xf2\xfd\x1bv\n" +
+	"\x18createNetworkGroupPolicy\x10\x03\x1a#/networks/{networkId}/groupPolicies \x030\x03B/\n" +
+	"#/networks/{networkId}/groupPolicies\x12\x06create\x18\x01\x12\xc9\x01\n" +
 	"\x15GetNetworkGroupPolicy\x120.meraki.networks.v1.GetNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"V\xf2\xfd\x1bR\n" +
-	"\x15getNetworkGroupPolicy\x10\x01\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x01\x12\xd4\x01\n" +
-	"\x18UpdateNetworkGroupPolicy\x123.meraki.networks.v1.UpdateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"[\xf2\xfd\x1bW\n" +
-	"\x18updateNetworkGroupPolicy\x10\x02\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02@\x01\x12\xc4\x01\n" +
-	"\x18DeleteNetworkGroupPolicy\x123.meraki.networks.v1.DeleteNetworkGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"[\xf2\xfd\x1bW\n" +
-	"\x18deleteNetworkGroupPolicy\x10\x04\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02@\x01\x12\xd2\x01\n" +
-	"\x16GetNetworkHealthAlerts\x121.meraki.networks.v1.GetNetworkHealthAlertsRequest\x1a2.meraki.networks.v1.GetNetworkHealthAlertsResponse\"Q\xf2\xfd\x1bJ\n" +
-	"\x16getNetworkHealthAlerts\x10\x01\x1a#/networks/{networkId}/health/alerts \x030\x01J\x05items\x88\x02\x01\x12\xdd\x01\n" +
-	"\x19GetNetworkMerakiAuthUsers\x124.meraki.networks.v1.GetNetworkMerakiAuthUsersRequest\x1a5.meraki.networks.v1.GetNetworkMerakiAuthUsersResponse\"S\xf2\xfd\x1bO\n" +
-	"\x19getNetworkMerakiAuthUsers\x10\x01\x1a%/networks/{networkId}/merakiAuthUsers \x030\x01J\x05items\x12\xd2\x01\n" +
-	"\x1bCreateNetworkMerakiAuthUser\x126.meraki.networks.v1.CreateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"P\xf2\xfd\x1bL\n" +
-	"\x1bcreateNetworkMerakiAuthUser\x10\x03\x1a%/networks/{networkId}/merakiAuthUsers \x030\x03@\x01\x12\xda\x01\n" +
+	"\x15getNetworkGroupPolicy\x10\x01\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x01\x12\x95\x02\n" +
+	"\x18UpdateNetworkGroupPolicy\x123.meraki.networks.v1.UpdateNetworkGroupPolicyRequest\x1a&.meraki.networks.v1.NetworkGroupPolicy\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"\x18updateNetworkGroupPolicy\x10\x02\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B?\n" +
+	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\x06update\x18\x01\x12\x86\x02\n" +
+	"\x18DeleteNetworkGroupPolicy\x123.meraki.networks.v1.DeleteNetworkGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"\x18deleteNetworkGroupPolicy\x10\x04\x1a3/networks/{networkId}/groupPolicies/{groupPolicyId} \x030\x02B@\n" +
+	"3/networks/{networkId}/groupPolicies/{groupPolicyId}\x12\adestroy\x18\x01\x12\xd8\x01\n" +
+	"\x16GetNetworkHealthAlerts\x121.meraki.networks.v1.GetNetworkHealthAlertsRequest\x1a2.meraki.networks.v1.GetNetworkHealthAlertsResponse\"W\xf2\xfd\x1bP\n" +
+	"\x16getNetworkHealthAlerts\x10\x01\x1a#/networks/{networkId}/health/alerts \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x88\x02\x01\x12\xe3\x01\n" +
+	"\x19GetNetworkMerakiAuthUsers\x124.meraki.networks.v1.GetNetworkMerakiAuthUsersRequest\x1a5.meraki.networks.v1.GetNetworkMerakiAuthUsersResponse\"Y\xf2\xfd\x1bU\n" +
+	"\x19getNetworkMerakiAuthUsers\x10\x01\x1a%/networks/{networkId}/merakiAuthUsers \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x84\x02\n" +
+	"\x1bCreateNetworkMerakiAuthUser\x126.meraki.networks.v1.CreateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\x81\x01\xf2\xfd\x1b}\n" +
+	"\x1bcreateNetworkMerakiAuthUser\x10\x03\x1a%/networks/{networkId}/merakiAuthUsers \x030\x03B1\n" +
+	"%/networks/{networkId}/merakiAuthUsers\x12\x06create\x18\x01\x12\xda\x01\n" +
 	"\x18GetNetworkMerakiAuthUser\x123.meraki.networks.v1.GetNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"^\xf2\xfd\x1bZ\n" +
-	"\x18getNetworkMerakiAuthUser\x10\x01\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x01\x12\xe5\x01\n" +
-	"\x1bUpdateNetworkMerakiAuthUser\x126.meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"c\xf2\xfd\x1b_\n" +
-	"\x1bupdateNetworkMerakiAuthUser\x10\x02\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02@\x01\x12\xd2\x01\n" +
-	"\x1bDeleteNetworkMerakiAuthUser\x126.meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest\x1a\x16.google.protobuf.Empty\"c\xf2\xfd\x1b_\n" +
-	"\x1bdeleteNetworkMerakiAuthUser\x10\x04\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02@\x01\x12\xc9\x01\n" +
-	"\x15GetNetworkMqttBrokers\x120.meraki.networks.v1.GetNetworkMqttBrokersRequest\x1a1.meraki.networks.v1.GetNetworkMqttBrokersResponse\"K\xf2\xfd\x1bG\n" +
-	"\x15getNetworkMqttBrokers\x10\x01\x1a!/networks/{networkId}/mqttBrokers \x030\x01J\x05items\x12\xbe\x01\n" +
-	"\x17CreateNetworkMqttBroker\x122.meraki.networks.v1.CreateNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"H\xf2\xfd\x1bD\n" +
-	"\x17createNetworkMqttBroker\x10\x03\x1a!/networks/{networkId}/mqttBrokers \x030\x03@\x01\x12\xc2\x01\n" +
+	"\x18getNetworkMerakiAuthUser\x10\x01\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x01\x12\xab\x02\n" +
+	"\x1bUpdateNetworkMerakiAuthUser\x126.meraki.networks.v1.UpdateNetworkMerakiAuthUserRequest\x1a).meraki.networks.v1.NetworkMerakiAuthUser\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"\x1bupdateNetworkMerakiAuthUser\x10\x02\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02BD\n" +
+	"8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}\x12\x06update\x18\x01\x12\x99\x02\n" +
+	"\x1bDeleteNetworkMerakiAuthUser\x126.meraki.networks.v1.DeleteNetworkMerakiAuthUserRequest\x1a\x16.google.protobuf.Empty\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"\x1bdeleteNetworkMerakiAuthUser\x10\x04\x1a8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId} \x030\x02BE\n" +
+	"8/networks/{networkId}/merakiAuthUsers/{merakiAuthUserId}\x12\adestroy\x18\x01\x12\xcf\x01\n" +
+	"\x15GetNetworkMqttBrokers\x120.meraki.networks.v1.GetNetworkMqttBrokersRequest\x1a1.meraki.networks.v1.GetNetworkMqttBrokersResponse\"Q\xf2\xfd\x1bM\n" +
+	"\x15getNetworkMqttBrokers\x10\x01\x1a!/networks/{networkId}/mqttBrokers \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xeb\x01\n" +
+	"\x17CreateNetworkMqttBroker\x122.meraki.networks.v1.CreateNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"u\xf2\xfd\x1bq\n" +
+	"\x17createNetworkMqttBroker\x10\x03\x1a!/networks/{networkId}/mqttBrokers \x030\x03B-\n" +
+	"!/networks/{networkId}/mqttBrokers\x12\x06create\x18\x01\x12\xc2\x01\n" +
 	"\x14GetNetworkMqttBroker\x12/.meraki.networks.v1.GetNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"R\xf2\xfd\x1bN\n" +
-	"\x14getNetworkMqttBroker\x10\x01\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x01\x12\xcd\x01\n" +
-	"\x17UpdateNetworkMqttBroker\x122.meraki.networks.v1.UpdateNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"W\xf2\xfd\x1bS\n" +
-	"\x17updateNetworkMqttBroker\x10\x02\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02@\x01\x12\xbe\x01\n" +
-	"\x17DeleteNetworkMqttBroker\x122.meraki.networks.v1.DeleteNetworkMqttBrokerRequest\x1a\x16.google.protobuf.Empty\"W\xf2\xfd\x1bS\n" +
-	"\x17deleteNetworkMqttBroker\x10\x04\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02@\x01\x12\xa3\x01\n" +
+	"\x14getNetworkMqttBroker\x10\x01\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x01\x12\x8b\x02\n" +
+	"\x17UpdateNetworkMqttBroker\x122.meraki.networks.v1.UpdateNetworkMqttBrokerRequest\x1a%.meraki.networks.v1.NetworkMqttBroker\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"\x17updateNetworkMqttBroker\x10\x02\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02B<\n" +
+	"0/networks/{networkId}/mqttBrokers/{mqttBrokerId}\x12\x06update\x18\x01\x12\xfd\x01\n" +
+	"\x17DeleteNetworkMqttBroker\x122.meraki.networks.v1.DeleteNetworkMqttBrokerRequest\x1a\x16.google.protobuf.Empty\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"\x17deleteNetworkMqttBroker\x10\x04\x1a0/networks/{networkId}/mqttBrokers/{mqttBrokerId} \x030\x02B=\n" +
+	"0/networks/{networkId}/mqttBrokers/{mqttBrokerId}\x12\adestroy\x18\x01\x12\xa3\x01\n" +
 	"\x11GetNetworkNetflow\x12,.meraki.networks.v1.GetNetworkNetflowRequest\x1a\".meraki.networks.v1.NetworkNetflow\"<\xf2\xfd\x1b8\n" +
 	"\x11getNetworkNetflow\x10\x01\x1a\x1d/networks/{networkId}/netflow \x030\x01\x12\xac\x01\n" +
 	"\x14UpdateNetworkNetflow\x12/.meraki.networks.v1.UpdateNetworkNetflowRequest\x1a\".meraki.networks.v1.NetworkNetflow\"?\xf2\xfd\x1b;\n" +
@@ -205,37 +256,43 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"0\x01J\x05items\x12\xbb\x02\n" +
 	",StreamNetworkNetworkHealthChannelUtilization\x12D.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationRequest\x1aE.meraki.networks.v1.GetNetworkNetworkHealthChannelUtilizationResponse\"|\xf2\xfd\x1bx\n" +
 	")getNetworkNetworkHealthChannelUtilization\x10\x01\x1a6/networks/{networkId}/networkHealth/channelUtilization \x03*\x06\b\x01\x10d\x18\n" +
-	"0\x01J\x05items0\x01\x12\xbb\x01\n" +
-	"\x14GetNetworkPiiPiiKeys\x12/.meraki.networks.v1.GetNetworkPiiPiiKeysRequest\x1a%.meraki.networks.v1.NetworkPiiPiiKeys\"K\xf2\xfd\x1bG\n" +
-	"\x14getNetworkPiiPiiKeys\x10\x01\x1a!/networks/{networkId}/pii/piiKeys \x030\x01J\x06values\x12\xca\x01\n" +
-	"\x15GetNetworkPiiRequests\x120.meraki.networks.v1.GetNetworkPiiRequestsRequest\x1a1.meraki.networks.v1.GetNetworkPiiRequestsResponse\"L\xf2\xfd\x1bH\n" +
-	"\x15getNetworkPiiRequests\x10\x01\x1a\"/networks/{networkId}/pii/requests \x030\x01J\x05items\x12\xbd\x01\n" +
+	"0\x01J\x05items0\x01\x12\xc9\x01\n" +
+	"\x14GetNetworkPiiPiiKeys\x12/.meraki.networks.v1.GetNetworkPiiPiiKeysRequest\x1a%.meraki.networks.v1.NetworkPiiPiiKeys\"Y\xf2\xfd\x1bU\n" +
+	"\x14getNetworkPiiPiiKeys\x10\x01\x1a!/networks/{networkId}/pii/piiKeys \x030\x01J\x06valuesj\f\n" +
+	"\x06serial\x10\x02\x18\x03\x12\xd0\x01\n" +
+	"\x15GetNetworkPiiRequests\x120.meraki.networks.v1.GetNetworkPiiRequestsRequest\x1a1.meraki.networks.v1.GetNetworkPiiRequestsResponse\"R\xf2\xfd\x1bN\n" +
+	"\x15getNetworkPiiRequests\x10\x01\x1a\"/networks/{networkId}/pii/requests \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xbd\x01\n" +
 	"\x17CreateNetworkPiiRequest\x122.meraki.networks.v1.CreateNetworkPiiRequestRequest\x1a%.meraki.networks.v1.NetworkPiiRequest\"G\xf2\xfd\x1bC\n" +
 	"\x17createNetworkPiiRequest\x10\x03\x1a\"/networks/{networkId}/pii/requests \x030\x03\x12\xc0\x01\n" +
 	"\x14GetNetworkPiiRequest\x12/.meraki.networks.v1.GetNetworkPiiRequestRequest\x1a%.meraki.networks.v1.NetworkPiiRequest\"P\xf2\xfd\x1bL\n" +
 	"\x14getNetworkPiiRequest\x10\x01\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x01\x12\xba\x01\n" +
 	"\x17DeleteNetworkPiiRequest\x122.meraki.networks.v1.DeleteNetworkPiiRequestRequest\x1a\x16.google.protobuf.Empty\"S\xf2\xfd\x1bO\n" +
-	"\x17deleteNetworkPiiRequest\x10\x04\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x02\x12\xe3\x01\n" +
-	"\x1cGetNetworkPiiSmDevicesForKey\x127.meraki.networks.v1.GetNetworkPiiSmDevicesForKeyRequest\x1a-.meraki.networks.v1.NetworkPiiSmDevicesForKey\"[\xf2\xfd\x1bW\n" +
-	"\x1cgetNetworkPiiSmDevicesForKey\x10\x01\x1a)/networks/{networkId}/pii/smDevicesForKey \x030\x01J\x06values\x12\xde\x01\n" +
-	"\x1bGetNetworkPiiSmOwnersForKey\x126.meraki.networks.v1.GetNetworkPiiSmOwnersForKeyRequest\x1a,.meraki.networks.v1.NetworkPiiSmOwnersForKey\"Y\xf2\xfd\x1bU\n" +
-	"\x1bgetNetworkPiiSmOwnersForKey\x10\x01\x1a(/networks/{networkId}/pii/smOwnersForKey \x030\x01J\x06values\x12\xec\x01\n" +
+	"\x17deleteNetworkPiiRequest\x10\x04\x1a./networks/{networkId}/pii/requests/{requestId} \x030\x02\x12\xf1\x01\n" +
+	"\x1cGetNetworkPiiSmDevicesForKey\x127.meraki.networks.v1.GetNetworkPiiSmDevicesForKeyRequest\x1a-.meraki.networks.v1.NetworkPiiSmDevicesForKey\"i\xf2\xfd\x1be\n" +
+	"\x1cgetNetworkPiiSmDevicesForKey\x10\x01\x1a)/networks/{networkId}/pii/smDevicesForKey \x030\x01J\x06valuesj\f\n" +
+	"\x06serial\x10\x02\x18\x03\x12\xec\x01\n" +
+	"\x1bGetNetworkPiiSmOwnersForKey\x126.meraki.networks.v1.GetNetworkPiiSmOwnersForKeyRequest\x1a,.meraki.networks.v1.NetworkPiiSmOwnersForKey\"g\xf2\xfd\x1bc\n" +
+	"\x1bgetNetworkPiiSmOwnersForKey\x10\x01\x1a(/networks/{networkId}/pii/smOwnersForKey \x030\x01J\x06valuesj\f\n" +
+	"\x06serial\x10\x02\x18\x03\x12\xec\x01\n" +
 	"\x1aGetNetworkPoliciesByClient\x125.meraki.networks.v1.GetNetworkPoliciesByClientRequest\x1a6.meraki.networks.v1.GetNetworkPoliciesByClientResponse\"_\xf2\xfd\x1b[\n" +
 	"\x1agetNetworkPoliciesByClient\x10\x01\x1a'/networks/{networkId}/policies/byClient \x03*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xf1\x01\n" +
 	"\x1dStreamNetworkPoliciesByClient\x125.meraki.networks.v1.GetNetworkPoliciesByClientRequest\x1a6.meraki.networks.v1.GetNetworkPoliciesByClientResponse\"_\xf2\xfd\x1b[\n" +
 	"\x1agetNetworkPoliciesByClient\x10\x01\x1a'/networks/{networkId}/policies/byClient \x03*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\xa8\x01\n" +
 	"\x12GetNetworkSettings\x12-.meraki.networks.v1.GetNetworkSettingsRequest\x1a#.meraki.networks.v1.NetworkSettings\">\xf2\xfd\x1b:\n" +
-	"\x12getNetworkSettings\x10\x01\x1a\x1e/networks/{networkId}/settings \x030\x01\x12\xb3\x01\n" +
-	"\x15UpdateNetworkSettings\x120.meraki.networks.v1.UpdateNetworkSettingsRequest\x1a#.meraki.networks.v1.NetworkSettings\"C\xf2\xfd\x1b?\n" +
-	"\x15updateNetworkSettings\x10\x02\x1a\x1e/networks/{networkId}/settings \x030\x02@\x01\x12\x94\x01\n" +
+	"\x12getNetworkSettings\x10\x01\x1a\x1e/networks/{networkId}/settings \x030\x01\x12\xdd\x01\n" +
+	"\x15UpdateNetworkSettings\x120.meraki.networks.v1.UpdateNetworkSettingsRequest\x1a#.meraki.networks.v1.NetworkSettings\"m\xf2\xfd\x1bi\n" +
+	"\x15updateNetworkSettings\x10\x02\x1a\x1e/networks/{networkId}/settings \x030\x02B*\n" +
+	"\x1e/networks/{networkId}/settings\x12\x06update\x18\x01\x12\x94\x01\n" +
 	"\x0eGetNetworkSnmp\x12).meraki.networks.v1.GetNetworkSnmpRequest\x1a\x1f.meraki.networks.v1.NetworkSnmp\"6\xf2\xfd\x1b2\n" +
 	"\x0egetNetworkSnmp\x10\x01\x1a\x1a/networks/{networkId}/snmp \x030\x01\x12\x9d\x01\n" +
 	"\x11UpdateNetworkSnmp\x12,.meraki.networks.v1.UpdateNetworkSnmpRequest\x1a\x1f.meraki.networks.v1.NetworkSnmp\"9\xf2\xfd\x1b5\n" +
 	"\x11updateNetworkSnmp\x10\x02\x1a\x1a/networks/{networkId}/snmp \x030\x02\x12\xf1\x01\n" +
 	"\x1dGetNetworkSplashLoginAttempts\x128.meraki.networks.v1.GetNetworkSplashLoginAttemptsRequest\x1a9.meraki.networks.v1.GetNetworkSplashLoginAttemptsResponse\"[\xf2\xfd\x1bW\n" +
-	"\x1dgetNetworkSplashLoginAttempts\x10\x01\x1a)/networks/{networkId}/splashLoginAttempts \x030\x01J\x05items\x12\x9a\x01\n" +
-	"\fSplitNetwork\x12'.meraki.networks.v1.SplitNetworkRequest\x1a(.meraki.networks.v1.SplitNetworkResponse\"7\xf2\xfd\x1b3\n" +
-	"\fsplitNetwork\x10\x03\x1a\x1b/networks/{networkId}/split \x030\x03@\x01\x12\xc4\x01\n" +
+	"\x1dgetNetworkSplashLoginAttempts\x10\x01\x1a)/networks/{networkId}/splashLoginAttempts \x030\x01J\x05items\x12\xb8\x01\n" +
+	"\fSplitNetwork\x12'.meraki.networks.v1.SplitNetworkRequest\x1a(.meraki.networks.v1.SplitNetworkResponse\"U\xf2\xfd\x1bQ\n" +
+	"\fsplitNetwork\x10\x03\x1a\x1b/networks/{networkId}/split \x030\x03B\x1e\n" +
+	"\x15/networks/{networkId}\x12\x05split\x12\xc4\x01\n" +
 	"\x17GetNetworkSyslogServers\x122.meraki.networks.v1.GetNetworkSyslogServersRequest\x1a(.meraki.networks.v1.NetworkSyslogServers\"K\xf2\xfd\x1bD\n" +
 	"\x17getNetworkSyslogServers\x10\x01\x1a#/networks/{networkId}/syslogServers \x030\x01\x88\x02\x01\x12\xcd\x01\n" +
 	"\x1aUpdateNetworkSyslogServers\x125.meraki.networks.v1.UpdateNetworkSyslogServersRequest\x1a(.meraki.networks.v1.NetworkSyslogServers\"N\xf2\xfd\x1bG\n" +
@@ -251,27 +308,37 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"-GetNetworkTrafficShapingApplicationCategories\x12H.meraki.networks.v1.GetNetworkTrafficShapingApplicationCategoriesRequest\x1a>.meraki.networks.v1.NetworkTrafficShapingApplicationCategories\"u\xf2\xfd\x1bq\n" +
 	"-getNetworkTrafficShapingApplicationCategories\x10\x01\x1a:/networks/{networkId}/trafficShaping/applicationCategories \x030\x01\x12\xb3\x02\n" +
 	"*GetNetworkTrafficShapingDscpTaggingOptions\x12E.meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsRequest\x1aF.meraki.networks.v1.GetNetworkTrafficShapingDscpTaggingOptionsResponse\"v\xf2\xfd\x1br\n" +
-	"*getNetworkTrafficShapingDscpTaggingOptions\x10\x01\x1a7/networks/{networkId}/trafficShaping/dscpTaggingOptions \x030\x01J\x05items\x12\x9f\x01\n" +
-	"\rUnbindNetwork\x12(.meraki.networks.v1.UnbindNetworkRequest\x1a).meraki.networks.v1.UnbindNetworkResponse\"9\xf2\xfd\x1b5\n" +
-	"\runbindNetwork\x10\x03\x1a\x1c/networks/{networkId}/unbind \x030\x03@\x01\x12\xce\x01\n" +
-	"\x16GetNetworkVlanProfiles\x121.meraki.networks.v1.GetNetworkVlanProfilesRequest\x1a2.meraki.networks.v1.GetNetworkVlanProfilesResponse\"M\xf2\xfd\x1bI\n" +
-	"\x16getNetworkVlanProfiles\x10\x01\x1a\"/networks/{networkId}/vlanProfiles \x030\x01J\x05items\x12\xc3\x01\n" +
-	"\x18CreateNetworkVlanProfile\x123.meraki.networks.v1.CreateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"J\xf2\xfd\x1bF\n" +
-	"\x18createNetworkVlanProfile\x10\x03\x1a\"/networks/{networkId}/vlanProfiles \x030\x03@\x01\x12\xb9\x02\n" +
-	")GetNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x7f\xf2\xfd\x1b{\n" +
-	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xbe\x02\n" +
-	",StreamNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x7f\xf2\xfd\x1b{\n" +
-	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x9c\x02\n" +
-	"&ReassignNetworkVlanProfilesAssignments\x12A.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest\x1aB.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse\"k\xf2\xfd\x1bg\n" +
-	"&reassignNetworkVlanProfilesAssignments\x10\x03\x1a7/networks/{networkId}/vlanProfiles/assignments/reassign \x030\x03\x12\xc0\x01\n" +
+	"*getNetworkTrafficShapingDscpTaggingOptions\x10\x01\x1a7/networks/{networkId}/trafficShaping/dscpTaggingOptions \x030\x01J\x05items\x12\xbe\x01\n" +
+	"\rUnbindNetwork\x12(.meraki.networks.v1.UnbindNetworkRequest\x1a).meraki.networks.v1.UnbindNetworkResponse\"X\xf2\xfd\x1bT\n" +
+	"\runbindNetwork\x10\x03\x1a\x1c/networks/{networkId}/unbind \x030\x03B\x1f\n" +
+	"\x15/networks/{networkId}\x12\x06unbind\x12\xd7\x01\n" +
+	"\x16GetNetworkVlanProfiles\x121.meraki.networks.v1.GetNetworkVlanProfilesRequest\x1a2.meraki.networks.v1.GetNetworkVlanProfilesResponse\"V\xf2\xfd\x1bR\n" +
+	"\x16getNetworkVlanProfiles\x10\x01\x1a\"/networks/{networkId}/vlanProfiles \x030\x01J\x05itemsZ\a\n" +
+	"\x05iname\x12\xf1\x01\n" +
+	"\x18CreateNetworkVlanProfile\x123.meraki.networks.v1.CreateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"x\xf2\xfd\x1bt\n" +
+	"\x18createNetworkVlanProfile\x10\x03\x1a\"/networks/{networkId}/vlanProfiles \x030\x03B.\n" +
+	"\"/networks/{networkId}/vlanProfiles\x12\x06create\x18\x01\x12\xd4\x02\n" +
+	")GetNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd9\x02\n" +
+	",StreamNetworkVlanProfilesAssignmentsByDevice\x12D.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceRequest\x1aE.meraki.networks.v1.GetNetworkVlanProfilesAssignmentsByDeviceResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	")getNetworkVlanProfilesAssignmentsByDevice\x10\x01\x1a7/networks/{networkId}/vlanProfiles/assignments/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xab\x02\n" +
+	"&ReassignNetworkVlanProfilesAssignments\x12A.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsRequest\x1aB.meraki.networks.v1.ReassignNetworkVlanProfilesAssignmentsResponse\"z\xf2\xfd\x1bv\n" +
+	"&reassignNetworkVlanProfilesAssignments\x10\x03\x1a7/networks/{networkId}/vlanProfiles/assignments/reassign \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xc0\x01\n" +
 	"\x15GetNetworkVlanProfile\x120.meraki.networks.v1.GetNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"M\xf2\xfd\x1bI\n" +
 	"\x15getNetworkVlanProfile\x10\x01\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x01\x12\xc9\x01\n" +
 	"\x18UpdateNetworkVlanProfile\x123.meraki.networks.v1.UpdateNetworkVlanProfileRequest\x1a&.meraki.networks.v1.NetworkVlanProfile\"P\xf2\xfd\x1bL\n" +
-	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02\x12\xbb\x01\n" +
-	"\x18DeleteNetworkVlanProfile\x123.meraki.networks.v1.DeleteNetworkVlanProfileRequest\x1a\x16.google.protobuf.Empty\"R\xf2\xfd\x1bN\n" +
-	"\x18deleteNetworkVlanProfile\x10\x04\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02@\x01\x12\xf2\x01\n" +
-	"\x1dGetNetworkWebhooksHttpServers\x128.meraki.networks.v1.GetNetworkWebhooksHttpServersRequest\x1a9.meraki.networks.v1.GetNetworkWebhooksHttpServersResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x1dgetNetworkWebhooksHttpServers\x10\x01\x1a*/networks/{networkId}/webhooks/httpServers \x030\x01J\x05items\x12\xe5\x01\n" +
+	"\x18updateNetworkVlanProfile\x10\x02\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02\x12\xf4\x01\n" +
+	"\x18DeleteNetworkVlanProfile\x123.meraki.networks.v1.DeleteNetworkVlanProfileRequest\x1a\x16.google.protobuf.Empty\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x18deleteNetworkVlanProfile\x10\x04\x1a*/networks/{networkId}/vlanProfiles/{iname} \x030\x02B7\n" +
+	"*/networks/{networkId}/vlanProfiles/{iname}\x12\adestroy\x18\x01\x12\xf8\x01\n" +
+	"\x1dGetNetworkWebhooksHttpServers\x128.meraki.networks.v1.GetNetworkWebhooksHttpServersRequest\x1a9.meraki.networks.v1.GetNetworkWebhooksHttpServersResponse\"b\xf2\xfd\x1b^\n" +
+	"\x1dgetNetworkWebhooksHttpServers\x10\x01\x1a*/networks/{networkId}/webhooks/httpServers \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe5\x01\n" +
 	"\x1fCreateNetworkWebhooksHttpServer\x12:.meraki.networks.v1.CreateNetworkWebhooksHttpServerRequest\x1a-.meraki.networks.v1.NetworkWebhooksHttpServer\"W\xf2\xfd\x1bS\n" +
 	"\x1fcreateNetworkWebhooksHttpServer\x10\x03\x1a*/networks/{networkId}/webhooks/httpServers \x030\x03\x12\xeb\x01\n" +
 	"\x1cGetNetworkWebhooksHttpServer\x127.meraki.networks.v1.GetNetworkWebhooksHttpServerRequest\x1a-.meraki.networks.v1.NetworkWebhooksHttpServer\"c\xf2\xfd\x1b_\n" +
@@ -279,19 +346,25 @@ const file_meraki_networks_v1_networks_service_proto_rawDesc = "" +
 	"\x1fUpdateNetworkWebhooksHttpServer\x12:.meraki.networks.v1.UpdateNetworkWebhooksHttpServerRequest\x1a-.meraki.networks.v1.NetworkWebhooksHttpServer\"f\xf2\xfd\x1bb\n" +
 	"\x1fupdateNetworkWebhooksHttpServer\x10\x02\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\xdd\x01\n" +
 	"\x1fDeleteNetworkWebhooksHttpServer\x12:.meraki.networks.v1.DeleteNetworkWebhooksHttpServerRequest\x1a\x16.google.protobuf.Empty\"f\xf2\xfd\x1bb\n" +
-	"\x1fdeleteNetworkWebhooksHttpServer\x10\x04\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\x8b\x02\n" +
-	"\"GetNetworkWebhooksPayloadTemplates\x12=.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesRequest\x1a>.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse\"f\xf2\xfd\x1bb\n" +
-	"\"getNetworkWebhooksPayloadTemplates\x10\x01\x1a//networks/{networkId}/webhooks/payloadTemplates \x030\x01J\x05items\x12\x80\x02\n" +
-	"$CreateNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"c\xf2\xfd\x1b_\n" +
-	"$createNetworkWebhooksPayloadTemplate\x10\x03\x1a//networks/{networkId}/webhooks/payloadTemplates \x030\x03@\x01\x12\x89\x02\n" +
+	"\x1fdeleteNetworkWebhooksHttpServer\x10\x04\x1a9/networks/{networkId}/webhooks/httpServers/{httpServerId} \x030\x02\x12\xa0\x02\n" +
+	"\"GetNetworkWebhooksPayloadTemplates\x12=.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesRequest\x1a>.meraki.networks.v1.GetNetworkWebhooksPayloadTemplatesResponse\"{\xf2\xfd\x1bw\n" +
+	"\"getNetworkWebhooksPayloadTemplates\x10\x01\x1a//networks/{networkId}/webhooks/payloadTemplates \x030\x01J\x05itemsZ\x13\n" +
+	"\x11payloadTemplateId\x12\xbd\x02\n" +
+	"$CreateNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.CreateNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"$createNetworkWebhooksPayloadTemplate\x10\x03\x1a//networks/{networkId}/webhooks/payloadTemplates \x030\x03B;\n" +
+	"//networks/{networkId}/webhooks/payloadTemplates\x12\x06create\x18\x01\x12\x89\x02\n" +
 	"!GetNetworkWebhooksPayloadTemplate\x12<.meraki.networks.v1.GetNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"r\xf2\xfd\x1bn\n" +
-	"!getNetworkWebhooksPayloadTemplate\x10\x01\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x01\x12\x94\x02\n" +
-	"$UpdateNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"w\xf2\xfd\x1bs\n" +
-	"$updateNetworkWebhooksPayloadTemplate\x10\x02\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02@\x01\x12\xf8\x01\n" +
-	"$DeleteNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest\x1a\x16.google.protobuf.Empty\"w\xf2\xfd\x1bs\n" +
-	"$deleteNetworkWebhooksPayloadTemplate\x10\x04\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02@\x01\x12\xea\x01\n" +
-	" CreateNetworkWebhooksWebhookTest\x12;.meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"Y\xf2\xfd\x1bU\n" +
-	" createNetworkWebhooksWebhookTest\x10\x03\x1a+/networks/{networkId}/webhooks/webhookTests \x030\x03\x12\xf1\x01\n" +
+	"!getNetworkWebhooksPayloadTemplate\x10\x01\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x01\x12\xe5\x02\n" +
+	"$UpdateNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.UpdateNetworkWebhooksPayloadTemplateRequest\x1a2.meraki.networks.v1.NetworkWebhooksPayloadTemplate\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
+	"$updateNetworkWebhooksPayloadTemplate\x10\x02\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02BO\n" +
+	"C/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}\x12\x06update\x18\x01\x12\xca\x02\n" +
+	"$DeleteNetworkWebhooksPayloadTemplate\x12?.meraki.networks.v1.DeleteNetworkWebhooksPayloadTemplateRequest\x1a\x16.google.protobuf.Empty\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
+	"$deleteNetworkWebhooksPayloadTemplate\x10\x04\x1aC/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId} \x030\x02BP\n" +
+	"C/networks/{networkId}/webhooks/payloadTemplates/{payloadTemplateId}\x12\adestroy\x18\x01\x12\xc0\x02\n" +
+	" CreateNetworkWebhooksWebhookTest\x12;.meraki.networks.v1.CreateNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	" createNetworkWebhooksWebhookTest\x10\x03\x1a+/networks/{networkId}/webhooks/webhookTests \x030\x03bR\n" +
+	"\x1dgetNetworkWebhooksWebhookTest\x12\rwebhookTestId\x1a\x02id\"\x1e\n" +
+	"\x06status\x12\tdelivered\x12\tabandoned\x12\xf1\x01\n" +
 	"\x1dGetNetworkWebhooksWebhookTest\x128.meraki.networks.v1.GetNetworkWebhooksWebhookTestRequest\x1a..meraki.networks.v1.NetworkWebhooksWebhookTest\"f\xf2\xfd\x1bb\n" +
 	"\x1dgetNetworkWebhooksWebhookTest\x10\x01\x1a;/networks/{networkId}/webhooks/webhookTests/{webhookTestId} \x030\x01B~\n" +
 	"\x1ccom.merakibroker.networks.v1B\x14NetworksServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/networks/v1;networksv1b\x06proto3"

@@ -581,6 +581,7 @@ type NetworksServiceClient interface {
 	DeleteNetworkWebhooksPayloadTemplate(ctx context.Context, in *DeleteNetworkWebhooksPayloadTemplateRequest, opts ...grpc.CallOption) (*emptypb.Empty, error)
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
+	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
 	CreateNetworkWebhooksWebhookTest(ctx context.Context, in *CreateNetworkWebhooksWebhookTestRequest, opts ...grpc.CallOption) (*NetworkWebhooksWebhookTest, error)
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/
@@ -2389,6 +2390,7 @@ type NetworksServiceServer interface {
 	DeleteNetworkWebhooksPayloadTemplate(context.Context, *DeleteNetworkWebhooksPayloadTemplateRequest) (*emptypb.Empty, error)
 	// POST /networks/{networkId}/webhooks/webhookTests
 	// https://developer.cisco.com/meraki/api-v1/create-network-webhooks-webhook-test/
+	// It starts a job; getNetworkWebhooksWebhookTest reads how far that is.
 	CreateNetworkWebhooksWebhookTest(context.Context, *CreateNetworkWebhooksWebhookTestRequest) (*NetworkWebhooksWebhookTest, error)
 	// GET /networks/{networkId}/webhooks/webhookTests/{webhookTestId}
 	// https://developer.cisco.com/meraki/api-v1/get-network-webhooks-webhook-test/

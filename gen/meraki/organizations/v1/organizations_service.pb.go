@@ -28,82 +28,111 @@ var File_meraki_organizations_v1_organizations_service_proto protoreflect.FileDe
 
 const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\n" +
-	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2\x82\xa3\x05\n" +
-	"\x14OrganizationsService\x12\xb6\x01\n" +
-	"\x10GetOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"=\xf2\xfd\x1b9\n" +
-	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05items\x12\xbb\x01\n" +
-	"\x13StreamOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"=\xf2\xfd\x1b9\n" +
-	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05items0\x01\x12\x9f\x01\n" +
+	"3meraki/organizations/v1/organizations_service.proto\x12\x17meraki.organizations.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a,meraki/organizations/v1/action_batches.proto\x1a2meraki/organizations/v1/adaptive_policy_acls.proto\x1a4meraki/organizations/v1/adaptive_policy_groups.proto\x1a6meraki/organizations/v1/adaptive_policy_overview.proto\x1a6meraki/organizations/v1/adaptive_policy_policies.proto\x1a6meraki/organizations/v1/adaptive_policy_settings.proto\x1a$meraki/organizations/v1/admins.proto\x1a$meraki/organizations/v1/alerts.proto\x1a-meraki/organizations/v1/alerts_overview.proto\x1a-meraki/organizations/v1/alerts_profiles.proto\x1a-meraki/organizations/v1/alerts_taxonomy.proto\x1a!meraki/organizations/v1/api.proto\x1a*meraki/organizations/v1/api_requests.proto\x1a/meraki/organizations/v1/branding_policies.proto\x1a%meraki/organizations/v1/clients.proto\x1a.meraki/organizations/v1/config_templates.proto\x1a3meraki/organizations/v1/configuration_changes.proto\x1a%meraki/organizations/v1/devices.proto\x1a4meraki/organizations/v1/devices_availabilities.proto\x1a.meraki/organizations/v1/devices_cellular.proto\x1a0meraki/organizations/v1/devices_controller.proto\x1a-meraki/organizations/v1/devices_details.proto\x1a.meraki/organizations/v1/devices_overview.proto\x1a4meraki/organizations/v1/devices_packet_capture.proto\x1a3meraki/organizations/v1/devices_power_modules.proto\x1a2meraki/organizations/v1/devices_provisioning.proto\x1a.meraki/organizations/v1/devices_statuses.proto\x1a,meraki/organizations/v1/devices_syslog.proto\x1a,meraki/organizations/v1/devices_system.proto\x1a-meraki/organizations/v1/devices_uplinks.proto\x1a*meraki/organizations/v1/early_access.proto\x1a&meraki/organizations/v1/firmware.proto\x1a)meraki/organizations/v1/floor_plans.proto\x1a*meraki/organizations/v1/integrations.proto\x1a'meraki/organizations/v1/inventory.proto\x1a&meraki/organizations/v1/licenses.proto\x1a,meraki/organizations/v1/login_security.proto\x1a&meraki/organizations/v1/networks.proto\x1a*meraki/organizations/v1/openapi_spec.proto\x1a+meraki/organizations/v1/organizations.proto\x1a2meraki/organizations/v1/policies_assignments.proto\x1a-meraki/organizations/v1/policies_global.proto\x1a,meraki/organizations/v1/policy_objects.proto\x1a\"meraki/organizations/v1/saml.proto\x1a(meraki/organizations/v1/saml_roles.proto\x1a\"meraki/organizations/v1/sase.proto\x1a\"meraki/organizations/v1/snmp.proto\x1a$meraki/organizations/v1/splash.proto\x1a%meraki/organizations/v1/summary.proto\x1a%meraki/organizations/v1/uplinks.proto\x1a&meraki/organizations/v1/webhooks.proto2\xe5\xf2\x05\n" +
+	"\x14OrganizationsService\x12\xbc\x01\n" +
+	"\x10GetOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"C\xf2\xfd\x1b?\n" +
+	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc1\x01\n" +
+	"\x13StreamOrganizations\x120.meraki.organizations.v1.GetOrganizationsRequest\x1a1.meraki.organizations.v1.GetOrganizationsResponse\"C\xf2\xfd\x1b?\n" +
+	"\x10getOrganizations\x10\x01\x1a\x0e/organizations \x01*\b\b\x01\x10\xa8F\x18\xa8F0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\x9f\x01\n" +
 	"\x12CreateOrganization\x122.meraki.organizations.v1.CreateOrganizationRequest\x1a%.meraki.organizations.v1.Organization\".\xf2\xfd\x1b*\n" +
 	"\x12createOrganization\x10\x03\x1a\x0e/organizations \x010\x03\x12\xa7\x01\n" +
 	"\x0fGetOrganization\x12/.meraki.organizations.v1.GetOrganizationRequest\x1a%.meraki.organizations.v1.Organization\"<\xf2\xfd\x1b8\n" +
-	"\x0fgetOrganization\x10\x01\x1a\x1f/organizations/{organizationId} \x020\x01\x12\xb2\x01\n" +
-	"\x12UpdateOrganization\x122.meraki.organizations.v1.UpdateOrganizationRequest\x1a%.meraki.organizations.v1.Organization\"A\xf2\xfd\x1b=\n" +
-	"\x12updateOrganization\x10\x02\x1a\x1f/organizations/{organizationId} \x020\x02@\x01\x12\xa1\x01\n" +
+	"\x0fgetOrganization\x10\x01\x1a\x1f/organizations/{organizationId} \x020\x01\x12\xdd\x01\n" +
+	"\x12UpdateOrganization\x122.meraki.organizations.v1.UpdateOrganizationRequest\x1a%.meraki.organizations.v1.Organization\"l\xf2\xfd\x1bh\n" +
+	"\x12updateOrganization\x10\x02\x1a\x1f/organizations/{organizationId} \x020\x02B+\n" +
+	"\x1f/organizations/{organizationId}\x12\x06update\x18\x01\x12\xa1\x01\n" +
 	"\x12DeleteOrganization\x122.meraki.organizations.v1.DeleteOrganizationRequest\x1a\x16.google.protobuf.Empty\"?\xf2\xfd\x1b;\n" +
-	"\x12deleteOrganization\x10\x04\x1a\x1f/organizations/{organizationId} \x020\x02\x12\xfb\x01\n" +
-	"\x1cGetOrganizationActionBatches\x12<.meraki.organizations.v1.GetOrganizationActionBatchesRequest\x1a=.meraki.organizations.v1.GetOrganizationActionBatchesResponse\"^\xf2\xfd\x1bZ\n" +
-	"\x1cgetOrganizationActionBatches\x10\x01\x1a-/organizations/{organizationId}/actionBatches \x020\x01J\x05items\x12\xea\x01\n" +
-	"\x1dCreateOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"X\xf2\xfd\x1bT\n" +
-	"\x1dcreateOrganizationActionBatch\x10\x03\x1a-/organizations/{organizationId}/actionBatches \x020\x03\x12\xf1\x01\n" +
+	"\x12deleteOrganization\x10\x04\x1a\x1f/organizations/{organizationId} \x020\x02\x12\x81\x02\n" +
+	"\x1cGetOrganizationActionBatches\x12<.meraki.organizations.v1.GetOrganizationActionBatchesRequest\x1a=.meraki.organizations.v1.GetOrganizationActionBatchesResponse\"d\xf2\xfd\x1b`\n" +
+	"\x1cgetOrganizationActionBatches\x10\x01\x1a-/organizations/{organizationId}/actionBatches \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe8\x02\n" +
+	"\x1dCreateOrganizationActionBatch\x12=.meraki.organizations.v1.CreateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"\x1dcreateOrganizationActionBatch\x10\x03\x1a-/organizations/{organizationId}/actionBatches \x020\x03b`\n" +
+	"\x1agetOrganizationActionBatch\x12\ractionBatchId\x1a\x02id\"\x18\n" +
+	"\x10status.completed\x12\x04true\"\x15\n" +
+	"\rstatus.failed\x12\x04truej\x18\n" +
+	"\x12actions[].resource\x10\x03\x18\x04\x12\xf1\x01\n" +
 	"\x1aGetOrganizationActionBatch\x12:.meraki.organizations.v1.GetOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"e\xf2\xfd\x1ba\n" +
 	"\x1agetOrganizationActionBatch\x10\x01\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x01\x12\xfa\x01\n" +
 	"\x1dUpdateOrganizationActionBatch\x12=.meraki.organizations.v1.UpdateOrganizationActionBatchRequest\x1a0.meraki.organizations.v1.OrganizationActionBatch\"h\xf2\xfd\x1bd\n" +
 	"\x1dupdateOrganizationActionBatch\x10\x02\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\xe0\x01\n" +
 	"\x1dDeleteOrganizationActionBatch\x12=.meraki.organizations.v1.DeleteOrganizationActionBatchRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
-	"\x1ddeleteOrganizationActionBatch\x10\x04\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\x95\x02\n" +
-	"!GetOrganizationAdaptivePolicyAcls\x12A.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest\x1aB.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse\"i\xf2\xfd\x1be\n" +
-	"!getOrganizationAdaptivePolicyAcls\x10\x01\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x01J\x05items\x12\x8a\x02\n" +
-	"#CreateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"f\xf2\xfd\x1bb\n" +
-	"#createOrganizationAdaptivePolicyAcl\x10\x03\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x03@\x01\x12\x87\x02\n" +
+	"\x1ddeleteOrganizationActionBatch\x10\x04\x1a=/organizations/{organizationId}/actionBatches/{actionBatchId} \x020\x02\x12\x9e\x02\n" +
+	"!GetOrganizationAdaptivePolicyAcls\x12A.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsRequest\x1aB.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclsResponse\"r\xf2\xfd\x1bn\n" +
+	"!getOrganizationAdaptivePolicyAcls\x10\x01\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x01J\x05itemsZ\a\n" +
+	"\x05aclId\x12\xcb\x02\n" +
+	"#CreateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.CreateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"#createOrganizationAdaptivePolicyAcl\x10\x03\x1a3/organizations/{organizationId}/adaptivePolicy/acls \x020\x03B?\n" +
+	"3/organizations/{organizationId}/adaptivePolicy/acls\x12\x06create\x18\x01\x12\x87\x02\n" +
 	" GetOrganizationAdaptivePolicyAcl\x12@.meraki.organizations.v1.GetOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"i\xf2\xfd\x1be\n" +
-	" getOrganizationAdaptivePolicyAcl\x10\x01\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x01\x12\x92\x02\n" +
-	"#UpdateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"n\xf2\xfd\x1bj\n" +
-	"#updateOrganizationAdaptivePolicyAcl\x10\x02\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02@\x01\x12\xf2\x01\n" +
-	"#DeleteOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest\x1a\x16.google.protobuf.Empty\"n\xf2\xfd\x1bj\n" +
-	"#deleteOrganizationAdaptivePolicyAcl\x10\x04\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02@\x01\x12\x9f\x02\n" +
+	" getOrganizationAdaptivePolicyAcl\x10\x01\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x01\x12\xdb\x02\n" +
+	"#UpdateOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyAclRequest\x1a6.meraki.organizations.v1.OrganizationAdaptivePolicyAcl\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"#updateOrganizationAdaptivePolicyAcl\x10\x02\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02BG\n" +
+	";/organizations/{organizationId}/adaptivePolicy/acls/{aclId}\x12\x06update\x18\x01\x12\xbc\x02\n" +
+	"#DeleteOrganizationAdaptivePolicyAcl\x12C.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyAclRequest\x1a\x16.google.protobuf.Empty\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"#deleteOrganizationAdaptivePolicyAcl\x10\x04\x1a;/organizations/{organizationId}/adaptivePolicy/acls/{aclId} \x020\x02BH\n" +
+	";/organizations/{organizationId}/adaptivePolicy/acls/{aclId}\x12\adestroy\x18\x01\x12\x9f\x02\n" +
 	"#GetOrganizationAdaptivePolicyGroups\x12C.meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsRequest\x1aD.meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupsResponse\"m\xf2\xfd\x1bi\n" +
-	"#getOrganizationAdaptivePolicyGroups\x10\x01\x1a5/organizations/{organizationId}/adaptivePolicy/groups \x020\x01J\x05items\x12\x94\x02\n" +
-	"%CreateOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"j\xf2\xfd\x1bf\n" +
-	"%createOrganizationAdaptivePolicyGroup\x10\x03\x1a5/organizations/{organizationId}/adaptivePolicy/groups \x020\x03@\x01\x12\x8e\x02\n" +
+	"#getOrganizationAdaptivePolicyGroups\x10\x01\x1a5/organizations/{organizationId}/adaptivePolicy/groups \x020\x01J\x05items\x12\xd7\x02\n" +
+	"%CreateOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.CreateOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"%createOrganizationAdaptivePolicyGroup\x10\x03\x1a5/organizations/{organizationId}/adaptivePolicy/groups \x020\x03BA\n" +
+	"5/organizations/{organizationId}/adaptivePolicy/groups\x12\x06create\x18\x01\x12\x8e\x02\n" +
 	"\"GetOrganizationAdaptivePolicyGroup\x12B.meraki.organizations.v1.GetOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"j\xf2\xfd\x1bf\n" +
-	"\"getOrganizationAdaptivePolicyGroup\x10\x01\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x01\x12\x99\x02\n" +
-	"%UpdateOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"o\xf2\xfd\x1bk\n" +
-	"%updateOrganizationAdaptivePolicyGroup\x10\x02\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02@\x01\x12\xf7\x01\n" +
-	"%DeleteOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest\x1a\x16.google.protobuf.Empty\"o\xf2\xfd\x1bk\n" +
-	"%deleteOrganizationAdaptivePolicyGroup\x10\x04\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02@\x01\x12\x97\x02\n" +
+	"\"getOrganizationAdaptivePolicyGroup\x10\x01\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x01\x12\xe1\x02\n" +
+	"%UpdateOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyGroupRequest\x1a8.meraki.organizations.v1.OrganizationAdaptivePolicyGroup\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"%updateOrganizationAdaptivePolicyGroup\x10\x02\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02BF\n" +
+	":/organizations/{organizationId}/adaptivePolicy/groups/{id}\x12\x06update\x18\x01\x12\xc0\x02\n" +
+	"%DeleteOrganizationAdaptivePolicyGroup\x12E.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyGroupRequest\x1a\x16.google.protobuf.Empty\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"%deleteOrganizationAdaptivePolicyGroup\x10\x04\x1a:/organizations/{organizationId}/adaptivePolicy/groups/{id} \x020\x02BG\n" +
+	":/organizations/{organizationId}/adaptivePolicy/groups/{id}\x12\adestroy\x18\x01\x12\x97\x02\n" +
 	"%GetOrganizationAdaptivePolicyOverview\x12E.meraki.organizations.v1.GetOrganizationAdaptivePolicyOverviewRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicyOverview\"j\xf2\xfd\x1bf\n" +
 	"%getOrganizationAdaptivePolicyOverview\x10\x01\x1a7/organizations/{organizationId}/adaptivePolicy/overview \x020\x01\x12\xa9\x02\n" +
 	"%GetOrganizationAdaptivePolicyPolicies\x12E.meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesRequest\x1aF.meraki.organizations.v1.GetOrganizationAdaptivePolicyPoliciesResponse\"q\xf2\xfd\x1bm\n" +
-	"%getOrganizationAdaptivePolicyPolicies\x10\x01\x1a7/organizations/{organizationId}/adaptivePolicy/policies \x020\x01J\x05items\x12\x9a\x02\n" +
-	"&CreateOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"m\xf2\xfd\x1bi\n" +
-	"&createOrganizationAdaptivePolicyPolicy\x10\x03\x1a7/organizations/{organizationId}/adaptivePolicy/policies \x020\x03@\x01\x12\x94\x02\n" +
+	"%getOrganizationAdaptivePolicyPolicies\x10\x01\x1a7/organizations/{organizationId}/adaptivePolicy/policies \x020\x01J\x05items\x12\xdf\x02\n" +
+	"&CreateOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.CreateOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"&createOrganizationAdaptivePolicyPolicy\x10\x03\x1a7/organizations/{organizationId}/adaptivePolicy/policies \x020\x03BC\n" +
+	"7/organizations/{organizationId}/adaptivePolicy/policies\x12\x06create\x18\x01\x12\x94\x02\n" +
 	"#GetOrganizationAdaptivePolicyPolicy\x12C.meraki.organizations.v1.GetOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"m\xf2\xfd\x1bi\n" +
-	"#getOrganizationAdaptivePolicyPolicy\x10\x01\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x01\x12\x9f\x02\n" +
-	"&UpdateOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"r\xf2\xfd\x1bn\n" +
-	"&updateOrganizationAdaptivePolicyPolicy\x10\x02\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02@\x01\x12\xfc\x01\n" +
-	"&DeleteOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest\x1a\x16.google.protobuf.Empty\"r\xf2\xfd\x1bn\n" +
-	"&deleteOrganizationAdaptivePolicyPolicy\x10\x04\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02@\x01\x12\x97\x02\n" +
+	"#getOrganizationAdaptivePolicyPolicy\x10\x01\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x01\x12\xe9\x02\n" +
+	"&UpdateOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.UpdateOrganizationAdaptivePolicyPolicyRequest\x1a9.meraki.organizations.v1.OrganizationAdaptivePolicyPolicy\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"&updateOrganizationAdaptivePolicyPolicy\x10\x02\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02BH\n" +
+	"</organizations/{organizationId}/adaptivePolicy/policies/{id}\x12\x06update\x18\x01\x12\xc7\x02\n" +
+	"&DeleteOrganizationAdaptivePolicyPolicy\x12F.meraki.organizations.v1.DeleteOrganizationAdaptivePolicyPolicyRequest\x1a\x16.google.protobuf.Empty\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"&deleteOrganizationAdaptivePolicyPolicy\x10\x04\x1a</organizations/{organizationId}/adaptivePolicy/policies/{id} \x020\x02BI\n" +
+	"</organizations/{organizationId}/adaptivePolicy/policies/{id}\x12\adestroy\x18\x01\x12\x97\x02\n" +
 	"%GetOrganizationAdaptivePolicySettings\x12E.meraki.organizations.v1.GetOrganizationAdaptivePolicySettingsRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicySettings\"j\xf2\xfd\x1bf\n" +
-	"%getOrganizationAdaptivePolicySettings\x10\x01\x1a7/organizations/{organizationId}/adaptivePolicy/settings \x020\x01\x12\xa2\x02\n" +
-	"(UpdateOrganizationAdaptivePolicySettings\x12H.meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicySettings\"o\xf2\xfd\x1bk\n" +
-	"(updateOrganizationAdaptivePolicySettings\x10\x02\x1a7/organizations/{organizationId}/adaptivePolicy/settings \x020\x02@\x01\x12\xd8\x01\n" +
-	"\x15GetOrganizationAdmins\x125.meraki.organizations.v1.GetOrganizationAdminsRequest\x1a6.meraki.organizations.v1.GetOrganizationAdminsResponse\"P\xf2\xfd\x1bL\n" +
-	"\x15getOrganizationAdmins\x10\x01\x1a&/organizations/{organizationId}/admins \x020\x01J\x05items\x12\xcb\x01\n" +
-	"\x17CreateOrganizationAdmin\x127.meraki.organizations.v1.CreateOrganizationAdminRequest\x1a*.meraki.organizations.v1.OrganizationAdmin\"K\xf2\xfd\x1bG\n" +
-	"\x17createOrganizationAdmin\x10\x03\x1a&/organizations/{organizationId}/admins \x020\x03\x12\xd5\x01\n" +
-	"\x17UpdateOrganizationAdmin\x127.meraki.organizations.v1.UpdateOrganizationAdminRequest\x1a*.meraki.organizations.v1.OrganizationAdmin\"U\xf2\xfd\x1bQ\n" +
-	"\x17updateOrganizationAdmin\x10\x02\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02\x12\xc1\x01\n" +
+	"%getOrganizationAdaptivePolicySettings\x10\x01\x1a7/organizations/{organizationId}/adaptivePolicy/settings \x020\x01\x12\xfe\x02\n" +
+	"(UpdateOrganizationAdaptivePolicySettings\x12H.meraki.organizations.v1.UpdateOrganizationAdaptivePolicySettingsRequest\x1a;.meraki.organizations.v1.OrganizationAdaptivePolicySettings\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
+	"(updateOrganizationAdaptivePolicySettings\x10\x02\x1a7/organizations/{organizationId}/adaptivePolicy/settings \x020\x02BC\n" +
+	"7/organizations/{organizationId}/adaptivePolicy/settings\x12\x06update\x18\x01j\x15\n" +
+	"\x0fenabledNetworks\x10\x03\x18\x02\x12\xf0\x01\n" +
+	"\x15GetOrganizationAdmins\x125.meraki.organizations.v1.GetOrganizationAdminsRequest\x1a6.meraki.organizations.v1.GetOrganizationAdminsResponse\"h\xf2\xfd\x1bd\n" +
+	"\x15getOrganizationAdmins\x10\x01\x1a&/organizations/{organizationId}/admins \x020\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xe0\x01\n" +
+	"\x17CreateOrganizationAdmin\x127.meraki.organizations.v1.CreateOrganizationAdminRequest\x1a*.meraki.organizations.v1.OrganizationAdmin\"`\xf2\xfd\x1b\\\n" +
+	"\x17createOrganizationAdmin\x10\x03\x1a&/organizations/{organizationId}/admins \x020\x03j\x13\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xea\x01\n" +
+	"\x17UpdateOrganizationAdmin\x127.meraki.organizations.v1.UpdateOrganizationAdminRequest\x1a*.meraki.organizations.v1.OrganizationAdmin\"j\xf2\xfd\x1bf\n" +
+	"\x17updateOrganizationAdmin\x10\x02\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02j\x13\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xc1\x01\n" +
 	"\x17DeleteOrganizationAdmin\x127.meraki.organizations.v1.DeleteOrganizationAdminRequest\x1a\x16.google.protobuf.Empty\"U\xf2\xfd\x1bQ\n" +
-	"\x17deleteOrganizationAdmin\x10\x04\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02\x12\x81\x02\n" +
-	"\x1dGetOrganizationAlertsProfiles\x12=.meraki.organizations.v1.GetOrganizationAlertsProfilesRequest\x1a>.meraki.organizations.v1.GetOrganizationAlertsProfilesResponse\"a\xf2\xfd\x1b]\n" +
-	"\x1dgetOrganizationAlertsProfiles\x10\x01\x1a//organizations/{organizationId}/alerts/profiles \x020\x01J\x05items\x12\xf6\x01\n" +
-	"\x1fCreateOrganizationAlertsProfile\x12?.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"^\xf2\xfd\x1bZ\n" +
-	"\x1fcreateOrganizationAlertsProfile\x10\x03\x1a//organizations/{organizationId}/alerts/profiles \x020\x03@\x01\x12\x86\x02\n" +
-	"\x1fUpdateOrganizationAlertsProfile\x12?.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"n\xf2\xfd\x1bj\n" +
-	"\x1fupdateOrganizationAlertsProfile\x10\x02\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02@\x01\x12\xea\x01\n" +
-	"\x1fDeleteOrganizationAlertsProfile\x12?.meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"n\xf2\xfd\x1bj\n" +
-	"\x1fdeleteOrganizationAlertsProfile\x10\x04\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02@\x01\x12\xe2\x02\n" +
+	"\x17deleteOrganizationAdmin\x10\x04\x1a0/organizations/{organizationId}/admins/{adminId} \x020\x02\x12\x87\x02\n" +
+	"\x1dGetOrganizationAlertsProfiles\x12=.meraki.organizations.v1.GetOrganizationAlertsProfilesRequest\x1a>.meraki.organizations.v1.GetOrganizationAlertsProfilesResponse\"g\xf2\xfd\x1bc\n" +
+	"\x1dgetOrganizationAlertsProfiles\x10\x01\x1a//organizations/{organizationId}/alerts/profiles \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xb3\x02\n" +
+	"\x1fCreateOrganizationAlertsProfile\x12?.meraki.organizations.v1.CreateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"\x1fcreateOrganizationAlertsProfile\x10\x03\x1a//organizations/{organizationId}/alerts/profiles \x020\x03B;\n" +
+	"//organizations/{organizationId}/alerts/profiles\x12\x06create\x18\x01\x12\xd3\x02\n" +
+	"\x1fUpdateOrganizationAlertsProfile\x12?.meraki.organizations.v1.UpdateOrganizationAlertsProfileRequest\x1a2.meraki.organizations.v1.OrganizationAlertsProfile\"\xba\x01\xf2\xfd\x1b\xb5\x01\n" +
+	"\x1fupdateOrganizationAlertsProfile\x10\x02\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02BK\n" +
+	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\x06update\x18\x01\x12\xb8\x02\n" +
+	"\x1fDeleteOrganizationAlertsProfile\x12?.meraki.organizations.v1.DeleteOrganizationAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"\x1fdeleteOrganizationAlertsProfile\x10\x04\x1a?/organizations/{organizationId}/alerts/profiles/{alertConfigId} \x020\x02BL\n" +
+	"?/organizations/{organizationId}/alerts/profiles/{alertConfigId}\x12\adestroy\x18\x01\x12\xe2\x02\n" +
 	"/GetOrganizationApiRestProvisioningPipelinesJobs\x12O.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsRequest\x1aP.meraki.organizations.v1.GetOrganizationApiRestProvisioningPipelinesJobsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
 	"/getOrganizationApiRestProvisioningPipelinesJobs\x10\x01\x1aD/organizations/{organizationId}/api/rest/provisioning/pipelines/jobs \x02*\a\b\x01\x10\xe8\a\x18\n" +
 	"0\x01\x12\xe7\x02\n" +
@@ -119,33 +148,61 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\"GetOrganizationApiRequestsOverview\x12B.meraki.organizations.v1.GetOrganizationApiRequestsOverviewRequest\x1a8.meraki.organizations.v1.OrganizationApiRequestsOverview\"d\xf2\xfd\x1b`\n" +
 	"\"getOrganizationApiRequestsOverview\x10\x01\x1a4/organizations/{organizationId}/apiRequests/overview \x020\x01\x12\x91\x03\n" +
 	"9GetOrganizationApiRequestsOverviewResponseCodesByInterval\x12Y.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalRequest\x1aZ.meraki.organizations.v1.GetOrganizationApiRequestsOverviewResponseCodesByIntervalResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
-	"9getOrganizationApiRequestsOverviewResponseCodesByInterval\x10\x01\x1aM/organizations/{organizationId}/apiRequests/overview/responseCodes/byInterval \x020\x01J\x05items\x12\x8f\x02\n" +
-	"\x1eGetOrganizationAssuranceAlerts\x12>.meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest\x1a?.meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse\"l\xf2\xfd\x1bh\n" +
-	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05items\x12\x94\x02\n" +
-	"!StreamOrganizationAssuranceAlerts\x12>.meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest\x1a?.meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse\"l\xf2\xfd\x1bh\n" +
-	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05items0\x01\x12\xea\x01\n" +
+	"9getOrganizationApiRequestsOverviewResponseCodesByInterval\x10\x01\x1aM/organizations/{organizationId}/apiRequests/overview/responseCodes/byInterval \x020\x01J\x05items\x12\xb7\x02\n" +
+	"\x1eGetOrganizationAssuranceAlerts\x12>.meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest\x1a?.meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xbc\x02\n" +
+	"!StreamOrganizationAssuranceAlerts\x12>.meraki.organizations.v1.GetOrganizationAssuranceAlertsRequest\x1a?.meraki.organizations.v1.GetOrganizationAssuranceAlertsResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	"\x1egetOrganizationAssuranceAlerts\x10\x01\x1a0/organizations/{organizationId}/assurance/alerts \x02*\a\b\x01\x10\xac\x02\x18\x1e0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xea\x01\n" +
 	"\"DismissOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.DismissOrganizationAssuranceAlertsRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
-	"\"dismissOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/dismiss \x020\x03\x12\x9d\x02\n" +
-	"&GetOrganizationAssuranceAlertsOverview\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest\x1a<.meraki.organizations.v1.OrganizationAssuranceAlertsOverview\"m\xf2\xfd\x1bi\n" +
-	"&getOrganizationAssuranceAlertsOverview\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/overview \x020\x01\x12\xe2\x02\n" +
-	"/GetOrganizationAssuranceAlertsOverviewByNetwork\x12O.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest\x1aP.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationAssuranceAlertsOverviewByNetwork\x10\x01\x1aC/organizations/{organizationId}/assurance/alerts/overview/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xe7\x02\n" +
-	"2StreamOrganizationAssuranceAlertsOverviewByNetwork\x12O.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest\x1aP.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationAssuranceAlertsOverviewByNetwork\x10\x01\x1aC/organizations/{organizationId}/assurance/alerts/overview/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xd3\x02\n" +
-	",GetOrganizationAssuranceAlertsOverviewByType\x12L.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest\x1aM.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	",getOrganizationAssuranceAlertsOverviewByType\x10\x01\x1a@/organizations/{organizationId}/assurance/alerts/overview/byType \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xd8\x02\n" +
-	"/StreamOrganizationAssuranceAlertsOverviewByType\x12L.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest\x1aM.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	",getOrganizationAssuranceAlertsOverviewByType\x10\x01\x1a@/organizations/{organizationId}/assurance/alerts/overview/byType \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xdc\x02\n" +
-	"0GetOrganizationAssuranceAlertsOverviewHistorical\x12P.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest\x1aQ.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse\"\x82\x01\xf2\xfd\x1b~\n" +
-	"0getOrganizationAssuranceAlertsOverviewHistorical\x10\x01\x1aD/organizations/{organizationId}/assurance/alerts/overview/historical \x020\x01\x12\xa8\x02\n" +
-	"&GetOrganizationAssuranceAlertsProfiles\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesRequest\x1aG.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse\"m\xf2\xfd\x1bi\n" +
-	"&getOrganizationAssuranceAlertsProfiles\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x01\x12\xa4\x02\n" +
-	"(CreateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"q\xf2\xfd\x1bm\n" +
-	"(createOrganizationAssuranceAlertsProfile\x10\x03\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x03@\x01\x12\xb0\x02\n" +
-	"(UpdateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"}\xf2\xfd\x1by\n" +
-	"(updateOrganizationAssuranceAlertsProfile\x10\x02\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02@\x01\x12\x8b\x02\n" +
-	"(DeleteOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"}\xf2\xfd\x1by\n" +
-	"(deleteOrganizationAssuranceAlertsProfile\x10\x04\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02@\x01\x12\xea\x01\n" +
+	"\"dismissOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/dismiss \x020\x03\x12\xbf\x02\n" +
+	"&GetOrganizationAssuranceAlertsOverview\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewRequest\x1a<.meraki.organizations.v1.OrganizationAssuranceAlertsOverview\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"&getOrganizationAssuranceAlertsOverview\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/overview \x020\x01j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8f\x03\n" +
+	"/GetOrganizationAssuranceAlertsOverviewByNetwork\x12O.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest\x1aP.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	"/getOrganizationAssuranceAlertsOverviewByNetwork\x10\x01\x1aC/organizations/{organizationId}/assurance/alerts/overview/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x94\x03\n" +
+	"2StreamOrganizationAssuranceAlertsOverviewByNetwork\x12O.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkRequest\x1aP.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByNetworkResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	"/getOrganizationAssuranceAlertsOverviewByNetwork\x10\x01\x1aC/organizations/{organizationId}/assurance/alerts/overview/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xf3\x02\n" +
+	",GetOrganizationAssuranceAlertsOverviewByType\x12L.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest\x1aM.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	",getOrganizationAssuranceAlertsOverviewByType\x10\x01\x1a@/organizations/{organizationId}/assurance/alerts/overview/byType \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf8\x02\n" +
+	"/StreamOrganizationAssuranceAlertsOverviewByType\x12L.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeRequest\x1aM.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewByTypeResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	",getOrganizationAssuranceAlertsOverviewByType\x10\x01\x1a@/organizations/{organizationId}/assurance/alerts/overview/byType \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfd\x02\n" +
+	"0GetOrganizationAssuranceAlertsOverviewHistorical\x12P.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalRequest\x1aQ.meraki.organizations.v1.GetOrganizationAssuranceAlertsOverviewHistoricalResponse\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
+	"0getOrganizationAssuranceAlertsOverviewHistorical\x10\x01\x1aD/organizations/{organizationId}/assurance/alerts/overview/historical \x020\x01j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xb5\x02\n" +
+	"&GetOrganizationAssuranceAlertsProfiles\x12F.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesRequest\x1aG.meraki.organizations.v1.GetOrganizationAssuranceAlertsProfilesResponse\"z\xf2\xfd\x1bv\n" +
+	"&getOrganizationAssuranceAlertsProfiles\x10\x01\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x01Z\v\n" +
+	"\tprofileId\x12\xfd\x02\n" +
+	"(CreateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.CreateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
+	"(createOrganizationAssuranceAlertsProfile\x10\x03\x1a9/organizations/{organizationId}/assurance/alerts/profiles \x020\x03BE\n" +
+	"9/organizations/{organizationId}/assurance/alerts/profiles\x12\x06create\x18\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\x95\x03\n" +
+	"(UpdateOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.UpdateOrganizationAssuranceAlertsProfileRequest\x1a;.meraki.organizations.v1.OrganizationAssuranceAlertsProfile\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
+	"(updateOrganizationAssuranceAlertsProfile\x10\x02\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BQ\n" +
+	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\x06update\x18\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\xdf\x02\n" +
+	"(DeleteOrganizationAssuranceAlertsProfile\x12H.meraki.organizations.v1.DeleteOrganizationAssuranceAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xd0\x01\xf2\xfd\x1b\xcb\x01\n" +
+	"(deleteOrganizationAssuranceAlertsProfile\x10\x04\x1aE/organizations/{organizationId}/assurance/alerts/profiles/{profileId} \x020\x02BR\n" +
+	"E/organizations/{organizationId}/assurance/alerts/profiles/{profileId}\x12\adestroy\x18\x01\x12\xea\x01\n" +
 	"\"RestoreOrganizationAssuranceAlerts\x12B.meraki.organizations.v1.RestoreOrganizationAssuranceAlertsRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
 	"\"restoreOrganizationAssuranceAlerts\x10\x03\x1a8/organizations/{organizationId}/assurance/alerts/restore \x020\x03\x12\xe4\x02\n" +
 	"0GetOrganizationAssuranceAlertsTaxonomyCategories\x12P.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesRequest\x1aQ.meraki.organizations.v1.GetOrganizationAssuranceAlertsTaxonomyCategoriesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
@@ -155,23 +212,28 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1dGetOrganizationAssuranceAlert\x12=.meraki.organizations.v1.GetOrganizationAssuranceAlertRequest\x1a3.meraki.organizations.v1.OrganizationAssuranceAlert\"`\xf2\xfd\x1b\\\n" +
 	"\x1dgetOrganizationAssuranceAlert\x10\x01\x1a5/organizations/{organizationId}/assurance/alerts/{id} \x020\x01\x12\x8a\x02\n" +
 	"\x1fGetOrganizationBrandingPolicies\x12?.meraki.organizations.v1.GetOrganizationBrandingPoliciesRequest\x1a@.meraki.organizations.v1.GetOrganizationBrandingPoliciesResponse\"d\xf2\xfd\x1b`\n" +
-	"\x1fgetOrganizationBrandingPolicies\x10\x01\x1a0/organizations/{organizationId}/brandingPolicies \x020\x01J\x05items\x12\xfb\x01\n" +
-	" CreateOrganizationBrandingPolicy\x12@.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"`\xf2\xfd\x1b\\\n" +
-	" createOrganizationBrandingPolicy\x10\x03\x1a0/organizations/{organizationId}/brandingPolicies \x020\x03@\x01\x12\xab\x02\n" +
+	"\x1fgetOrganizationBrandingPolicies\x10\x01\x1a0/organizations/{organizationId}/brandingPolicies \x020\x01J\x05items\x12\xb9\x02\n" +
+	" CreateOrganizationBrandingPolicy\x12@.meraki.organizations.v1.CreateOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	" createOrganizationBrandingPolicy\x10\x03\x1a0/organizations/{organizationId}/brandingPolicies \x020\x03B<\n" +
+	"0/organizations/{organizationId}/brandingPolicies\x12\x06create\x18\x01\x12\xab\x02\n" +
 	")GetOrganizationBrandingPoliciesPriorities\x12I.meraki.organizations.v1.GetOrganizationBrandingPoliciesPrioritiesRequest\x1a?.meraki.organizations.v1.OrganizationBrandingPoliciesPriorities\"r\xf2\xfd\x1bn\n" +
-	")getOrganizationBrandingPoliciesPriorities\x10\x01\x1a;/organizations/{organizationId}/brandingPolicies/priorities \x020\x01\x12\xb6\x02\n" +
-	",UpdateOrganizationBrandingPoliciesPriorities\x12L.meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest\x1a?.meraki.organizations.v1.OrganizationBrandingPoliciesPriorities\"w\xf2\xfd\x1bs\n" +
-	",updateOrganizationBrandingPoliciesPriorities\x10\x02\x1a;/organizations/{organizationId}/brandingPolicies/priorities \x020\x02@\x01\x12\x83\x02\n" +
+	")getOrganizationBrandingPoliciesPriorities\x10\x01\x1a;/organizations/{organizationId}/brandingPolicies/priorities \x020\x01\x12\xff\x02\n" +
+	",UpdateOrganizationBrandingPoliciesPriorities\x12L.meraki.organizations.v1.UpdateOrganizationBrandingPoliciesPrioritiesRequest\x1a?.meraki.organizations.v1.OrganizationBrandingPoliciesPriorities\"\xbf\x01\xf2\xfd\x1b\xba\x01\n" +
+	",updateOrganizationBrandingPoliciesPriorities\x10\x02\x1a;/organizations/{organizationId}/brandingPolicies/priorities \x020\x02BG\n" +
+	";/organizations/{organizationId}/brandingPolicies/priorities\x12\x06update\x18\x01\x12\x83\x02\n" +
 	"\x1dGetOrganizationBrandingPolicy\x12=.meraki.organizations.v1.GetOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"n\xf2\xfd\x1bj\n" +
-	"\x1dgetOrganizationBrandingPolicy\x10\x01\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x01\x12\x8e\x02\n" +
-	" UpdateOrganizationBrandingPolicy\x12@.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"s\xf2\xfd\x1bo\n" +
-	" updateOrganizationBrandingPolicy\x10\x02\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02@\x01\x12\xf1\x01\n" +
-	" DeleteOrganizationBrandingPolicy\x12@.meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest\x1a\x16.google.protobuf.Empty\"s\xf2\xfd\x1bo\n" +
-	" deleteOrganizationBrandingPolicy\x10\x04\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02@\x01\x12\xec\x01\n" +
-	"\x15ClaimIntoOrganization\x125.meraki.organizations.v1.ClaimIntoOrganizationRequest\x1a6.meraki.organizations.v1.ClaimIntoOrganizationResponse\"d\xf2\xfd\x1b]\n" +
+	"\x1dgetOrganizationBrandingPolicy\x10\x01\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x01\x12\xdf\x02\n" +
+	" UpdateOrganizationBrandingPolicy\x12@.meraki.organizations.v1.UpdateOrganizationBrandingPolicyRequest\x1a3.meraki.organizations.v1.OrganizationBrandingPolicy\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	" updateOrganizationBrandingPolicy\x10\x02\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02BO\n" +
+	"C/organizations/{organizationId}/brandingPolicies/{brandingPolicyId}\x12\x06update\x18\x01\x12\xc3\x02\n" +
+	" DeleteOrganizationBrandingPolicy\x12@.meraki.organizations.v1.DeleteOrganizationBrandingPolicyRequest\x1a\x16.google.protobuf.Empty\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	" deleteOrganizationBrandingPolicy\x10\x04\x1aC/organizations/{organizationId}/brandingPolicies/{brandingPolicyId} \x020\x02BP\n" +
+	"C/organizations/{organizationId}/brandingPolicies/{brandingPolicyId}\x12\adestroy\x18\x01\x12\xfb\x01\n" +
+	"\x15ClaimIntoOrganization\x125.meraki.organizations.v1.ClaimIntoOrganizationRequest\x1a6.meraki.organizations.v1.ClaimIntoOrganizationResponse\"s\xf2\xfd\x1bl\n" +
 	"\x15claimIntoOrganization\x10\x03\x1a%/organizations/{organizationId}/claim \x020\x03:\x17\b\n" +
 	"\x10\xac\x02\x18\n" +
-	"\"\x0eorganizationId\x88\x02\x01\x12\xc7\x02\n" +
+	"\"\x0eorganizationIdj\r\n" +
+	"\aserials\x10\x03\x18\x03\x88\x02\x01\x12\xc7\x02\n" +
 	"+GetOrganizationClientsBandwidthUsageHistory\x12K.meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryRequest\x1aL.meraki.organizations.v1.GetOrganizationClientsBandwidthUsageHistoryResponse\"}\xf2\xfd\x1by\n" +
 	"+getOrganizationClientsBandwidthUsageHistory\x10\x01\x1a=/organizations/{organizationId}/clients/bandwidthUsageHistory \x020\x01J\x05items\x12\xf4\x01\n" +
 	"\x1eGetOrganizationClientsOverview\x12>.meraki.organizations.v1.GetOrganizationClientsOverviewRequest\x1a4.meraki.organizations.v1.OrganizationClientsOverview\"\\\xf2\xfd\x1bX\n" +
@@ -181,429 +243,740 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"\x1fStreamOrganizationClientsSearch\x12<.meraki.organizations.v1.GetOrganizationClientsSearchRequest\x1a=.meraki.organizations.v1.GetOrganizationClientsSearchResponse\"`\xf2\xfd\x1b\\\n" +
 	"\x1cgetOrganizationClientsSearch\x10\x01\x1a./organizations/{organizationId}/clients/search \x02*\x06\b\x01\x10\x05\x18\x050\x010\x01\x12\xc0\x01\n" +
 	"\x11CloneOrganization\x121.meraki.organizations.v1.CloneOrganizationRequest\x1a2.meraki.organizations.v1.CloneOrganizationResponse\"D\xf2\xfd\x1b@\n" +
-	"\x11cloneOrganization\x10\x03\x1a%/organizations/{organizationId}/clone \x020\x03\x12\x85\x02\n" +
-	"\x1eGetOrganizationConfigTemplates\x12>.meraki.organizations.v1.GetOrganizationConfigTemplatesRequest\x1a?.meraki.organizations.v1.GetOrganizationConfigTemplatesResponse\"b\xf2\xfd\x1b^\n" +
-	"\x1egetOrganizationConfigTemplates\x10\x01\x1a//organizations/{organizationId}/configTemplates \x020\x01J\x05items\x12\xfa\x01\n" +
-	" CreateOrganizationConfigTemplate\x12@.meraki.organizations.v1.CreateOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"_\xf2\xfd\x1b[\n" +
-	" createOrganizationConfigTemplate\x10\x03\x1a//organizations/{organizationId}/configTemplates \x020\x03@\x01\x12\x82\x02\n" +
+	"\x11cloneOrganization\x10\x03\x1a%/organizations/{organizationId}/clone \x020\x03\x12\x8b\x02\n" +
+	"\x1eGetOrganizationConfigTemplates\x12>.meraki.organizations.v1.GetOrganizationConfigTemplatesRequest\x1a?.meraki.organizations.v1.GetOrganizationConfigTemplatesResponse\"h\xf2\xfd\x1bd\n" +
+	"\x1egetOrganizationConfigTemplates\x10\x01\x1a//organizations/{organizationId}/configTemplates \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xd0\x02\n" +
+	" CreateOrganizationConfigTemplate\x12@.meraki.organizations.v1.CreateOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	" createOrganizationConfigTemplate\x10\x03\x1a//organizations/{organizationId}/configTemplates \x020\x03B;\n" +
+	"//organizations/{organizationId}/configTemplates\x12\x06create\x18\x01j\x17\n" +
+	"\x11copyFromNetworkId\x10\x03\x18\x02\x12\x82\x02\n" +
 	"\x1dGetOrganizationConfigTemplate\x12=.meraki.organizations.v1.GetOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"m\xf2\xfd\x1bi\n" +
-	"\x1dgetOrganizationConfigTemplate\x10\x01\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x01\x12\x8d\x02\n" +
-	" UpdateOrganizationConfigTemplate\x12@.meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"r\xf2\xfd\x1bn\n" +
-	" updateOrganizationConfigTemplate\x10\x02\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02@\x01\x12\xee\x01\n" +
+	"\x1dgetOrganizationConfigTemplate\x10\x01\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x01\x12\xdd\x02\n" +
+	" UpdateOrganizationConfigTemplate\x12@.meraki.organizations.v1.UpdateOrganizationConfigTemplateRequest\x1a3.meraki.organizations.v1.OrganizationConfigTemplate\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
+	" updateOrganizationConfigTemplate\x10\x02\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02BN\n" +
+	"B/organizations/{organizationId}/configTemplates/{configTemplateId}\x12\x06update\x18\x01\x12\xee\x01\n" +
 	" DeleteOrganizationConfigTemplate\x12@.meraki.organizations.v1.DeleteOrganizationConfigTemplateRequest\x1a\x16.google.protobuf.Empty\"p\xf2\xfd\x1bl\n" +
-	" deleteOrganizationConfigTemplate\x10\x04\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02\x12\xa9\x02\n" +
-	"#GetOrganizationConfigurationChanges\x12C.meraki.organizations.v1.GetOrganizationConfigurationChangesRequest\x1aD.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse\"w\xf2\xfd\x1bs\n" +
-	"#getOrganizationConfigurationChanges\x10\x01\x1a4/organizations/{organizationId}/configurationChanges \x02*\t\b\x01\x10\xa0\x8d\x06\x18\x88'0\x01J\x05items\x12\xae\x02\n" +
-	"&StreamOrganizationConfigurationChanges\x12C.meraki.organizations.v1.GetOrganizationConfigurationChangesRequest\x1aD.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse\"w\xf2\xfd\x1bs\n" +
-	"#getOrganizationConfigurationChanges\x10\x01\x1a4/organizations/{organizationId}/configurationChanges \x02*\t\b\x01\x10\xa0\x8d\x06\x18\x88'0\x01J\x05items0\x01\x12\xe7\x01\n" +
-	"\x16GetOrganizationDevices\x126.meraki.organizations.v1.GetOrganizationDevicesRequest\x1a7.meraki.organizations.v1.GetOrganizationDevicesResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x16getOrganizationDevices\x10\x01\x1a'/organizations/{organizationId}/devices \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05items\x12\xec\x01\n" +
-	"\x19StreamOrganizationDevices\x126.meraki.organizations.v1.GetOrganizationDevicesRequest\x1a7.meraki.organizations.v1.GetOrganizationDevicesResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x16getOrganizationDevices\x10\x01\x1a'/organizations/{organizationId}/devices \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05items0\x01\x12\xae\x02\n" +
-	"$GetOrganizationDevicesAvailabilities\x12D.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesRequest\x1aE.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse\"y\xf2\xfd\x1bu\n" +
-	"$getOrganizationDevicesAvailabilities\x10\x01\x1a6/organizations/{organizationId}/devices/availabilities \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xb3\x02\n" +
-	"'StreamOrganizationDevicesAvailabilities\x12D.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesRequest\x1aE.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse\"y\xf2\xfd\x1bu\n" +
-	"$getOrganizationDevicesAvailabilities\x10\x01\x1a6/organizations/{organizationId}/devices/availabilities \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xf2\x02\n" +
-	"1GetOrganizationDevicesAvailabilitiesChangeHistory\x12Q.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
-	"1getOrganizationDevicesAvailabilitiesChangeHistory\x10\x01\x1aD/organizations/{organizationId}/devices/availabilities/changeHistory \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xf7\x02\n" +
-	"4StreamOrganizationDevicesAvailabilitiesChangeHistory\x12Q.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
-	"1getOrganizationDevicesAvailabilitiesChangeHistory\x10\x01\x1aD/organizations/{organizationId}/devices/availabilities/changeHistory \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xc1\x02\n" +
-	")GetOrganizationDevicesCellularDataDevices\x12I.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesRequest\x1aJ.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse\"}\xf2\xfd\x1by\n" +
-	")getOrganizationDevicesCellularDataDevices\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/data/devices \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xc6\x02\n" +
-	",StreamOrganizationDevicesCellularDataDevices\x12I.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesRequest\x1aJ.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse\"}\xf2\xfd\x1by\n" +
-	")getOrganizationDevicesCellularDataDevices\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/data/devices \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xc6\x02\n" +
-	"*GetOrganizationDevicesCellularDataProfiles\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse\"\x7f\xf2\xfd\x1b{\n" +
-	"*getOrganizationDevicesCellularDataProfiles\x10\x01\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xcb\x02\n" +
-	"-StreamOrganizationDevicesCellularDataProfiles\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse\"\x7f\xf2\xfd\x1b{\n" +
-	"*getOrganizationDevicesCellularDataProfiles\x10\x01\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xb9\x02\n" +
-	",CreateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"z\xf2\xfd\x1bv\n" +
-	",createOrganizationDevicesCellularDataProfile\x10\x03\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x020\x03@\x01\x12\x80\x03\n" +
-	"5GetOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\x85\x03\n" +
-	"8StreamOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xa5\x03\n" +
-	"=BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x12].meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x1a^.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"=batchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x10\x03\x1aV/organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate \x020\x03@\x01\x12\xd9\x02\n" +
-	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a\x16.google.protobuf.Empty\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
-	"<bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x10\x03\x1aU/organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete \x020\x03@\x01\x12\xc7\x02\n" +
-	",UpdateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	",updateOrganizationDevicesCellularDataProfile\x10\x02\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02@\x01\x12\x9e\x02\n" +
-	",DeleteOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest\x1a\x16.google.protobuf.Empty\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	",deleteOrganizationDevicesCellularDataProfile\x10\x04\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02@\x01\x12\xe2\x02\n" +
-	"/GetOrganizationDevicesCellularDataUsageByDevice\x12O.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest\x1aP.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationDevicesCellularDataUsageByDevice\x10\x01\x1aD/organizations/{organizationId}/devices/cellular/data/usage/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xe7\x02\n" +
-	"2StreamOrganizationDevicesCellularDataUsageByDevice\x12O.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest\x1aP.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationDevicesCellularDataUsageByDevice\x10\x01\x1aD/organizations/{organizationId}/devices/cellular/data/usage/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xb8\x03\n" +
-	"@GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x12`.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest\x1aa.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	" deleteOrganizationConfigTemplate\x10\x04\x1aB/organizations/{organizationId}/configTemplates/{configTemplateId} \x020\x02\x12\xbc\x02\n" +
+	"#GetOrganizationConfigurationChanges\x12C.meraki.organizations.v1.GetOrganizationConfigurationChangesRequest\x1aD.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
+	"#getOrganizationConfigurationChanges\x10\x01\x1a4/organizations/{organizationId}/configurationChanges \x02*\t\b\x01\x10\xa0\x8d\x06\x18\x88'0\x01J\x05itemsj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02\x12\xc1\x02\n" +
+	"&StreamOrganizationConfigurationChanges\x12C.meraki.organizations.v1.GetOrganizationConfigurationChangesRequest\x1aD.meraki.organizations.v1.GetOrganizationConfigurationChangesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
+	"#getOrganizationConfigurationChanges\x10\x01\x1a4/organizations/{organizationId}/configurationChanges \x02*\t\b\x01\x10\xa0\x8d\x06\x18\x88'0\x01J\x05itemsj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x020\x01\x12\xa2\x02\n" +
+	"\x16GetOrganizationDevices\x126.meraki.organizations.v1.GetOrganizationDevicesRequest\x1a7.meraki.organizations.v1.GetOrganizationDevicesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"\x16getOrganizationDevices\x10\x01\x1a'/organizations/{organizationId}/devices \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xa7\x02\n" +
+	"\x19StreamOrganizationDevices\x126.meraki.organizations.v1.GetOrganizationDevicesRequest\x1a7.meraki.organizations.v1.GetOrganizationDevicesResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"\x16getOrganizationDevices\x10\x01\x1a'/organizations/{organizationId}/devices \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xdb\x02\n" +
+	"$GetOrganizationDevicesAvailabilities\x12D.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesRequest\x1aE.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	"$getOrganizationDevicesAvailabilities\x10\x01\x1a6/organizations/{organizationId}/devices/availabilities \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xe0\x02\n" +
+	"'StreamOrganizationDevicesAvailabilities\x12D.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesRequest\x1aE.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
+	"$getOrganizationDevicesAvailabilities\x10\x01\x1a6/organizations/{organizationId}/devices/availabilities \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x93\x03\n" +
+	"1GetOrganizationDevicesAvailabilitiesChangeHistory\x12Q.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"1getOrganizationDevicesAvailabilitiesChangeHistory\x10\x01\x1aD/organizations/{organizationId}/devices/availabilities/changeHistory \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x98\x03\n" +
+	"4StreamOrganizationDevicesAvailabilitiesChangeHistory\x12Q.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesAvailabilitiesChangeHistoryResponse\"\xb6\x01\xf2\xfd\x1b\xb1\x01\n" +
+	"1getOrganizationDevicesAvailabilitiesChangeHistory\x10\x01\x1aD/organizations/{organizationId}/devices/availabilities/changeHistory \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8a\x03\n" +
+	")GetOrganizationDevicesCellularDataDevices\x12I.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesRequest\x1aJ.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	")getOrganizationDevicesCellularDataDevices\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/data/devices \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\x15\n" +
+	"\x0fexcludedSerials\x10\x02\x18\x03j\x15\n" +
+	"\x0fincludedSerials\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8f\x03\n" +
+	",StreamOrganizationDevicesCellularDataDevices\x12I.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesRequest\x1aJ.meraki.organizations.v1.GetOrganizationDevicesCellularDataDevicesResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	")getOrganizationDevicesCellularDataDevices\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/data/devices \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\x15\n" +
+	"\x0fexcludedSerials\x10\x02\x18\x03j\x15\n" +
+	"\x0fincludedSerials\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xe4\x02\n" +
+	"*GetOrganizationDevicesCellularDataProfiles\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"*getOrganizationDevicesCellularDataProfiles\x10\x01\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\v\n" +
+	"\tprofileIdj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xe9\x02\n" +
+	"-StreamOrganizationDevicesCellularDataProfiles\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"*getOrganizationDevicesCellularDataProfiles\x10\x01\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\v\n" +
+	"\tprofileIdj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x85\x03\n" +
+	",CreateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.CreateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	",createOrganizationDevicesCellularDataProfile\x10\x03\x1a>/organizations/{organizationId}/devices/cellular/data/profiles \x020\x03BJ\n" +
+	">/organizations/{organizationId}/devices/cellular/data/profiles\x12\x06create\x18\x01\x12\x8f\x03\n" +
+	"5GetOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x94\x03\n" +
+	"8StreamOrganizationDevicesCellularDataProfilesAssignments\x12U.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsRequest\x1aV.meraki.organizations.v1.GetOrganizationDevicesCellularDataProfilesAssignmentsResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"5getOrganizationDevicesCellularDataProfilesAssignments\x10\x01\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/assignments \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x96\x04\n" +
+	"=BatchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x12].meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateRequest\x1a^.meraki.organizations.v1.BatchOrganizationDevicesCellularDataProfilesAssignmentsCreateResponse\"\x95\x02\xf2\xfd\x1b\x90\x02\n" +
+	"=batchOrganizationDevicesCellularDataProfilesAssignmentsCreate\x10\x03\x1aV/organizations/{organizationId}/devices/cellular/data/profiles/assignments/batchCreate \x020\x03BT\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\x06createj\x1b\n" +
+	"\x15items[].device.serial\x10\x03\x18\x03\x12\xcb\x03\n" +
+	"<BulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x12\\.meraki.organizations.v1.BulkOrganizationDevicesCellularDataProfilesAssignmentsDeleteRequest\x1a\x16.google.protobuf.Empty\"\x94\x02\xf2\xfd\x1b\x8f\x02\n" +
+	"<bulkOrganizationDevicesCellularDataProfilesAssignmentsDelete\x10\x03\x1aU/organizations/{organizationId}/devices/cellular/data/profiles/assignments/bulkDelete \x020\x03BU\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/assignments\x12\adestroyj\x1b\n" +
+	"\x15items[].device.serial\x10\x03\x18\x03\x12\x9d\x03\n" +
+	",UpdateOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.UpdateOrganizationDevicesCellularDataProfileRequest\x1a?.meraki.organizations.v1.OrganizationDevicesCellularDataProfile\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
+	",updateOrganizationDevicesCellularDataProfile\x10\x02\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BV\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\x06update\x18\x01\x12\xf5\x02\n" +
+	",DeleteOrganizationDevicesCellularDataProfile\x12L.meraki.organizations.v1.DeleteOrganizationDevicesCellularDataProfileRequest\x1a\x16.google.protobuf.Empty\"\xde\x01\xf2\xfd\x1b\xd9\x01\n" +
+	",deleteOrganizationDevicesCellularDataProfile\x10\x04\x1aJ/organizations/{organizationId}/devices/cellular/data/profiles/{profileId} \x020\x02BW\n" +
+	"J/organizations/{organizationId}/devices/cellular/data/profiles/{profileId}\x12\adestroy\x18\x01\x12\xfb\x02\n" +
+	"/GetOrganizationDevicesCellularDataUsageByDevice\x12O.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest\x1aP.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"/getOrganizationDevicesCellularDataUsageByDevice\x10\x01\x1aD/organizations/{organizationId}/devices/cellular/data/usage/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x80\x03\n" +
+	"2StreamOrganizationDevicesCellularDataUsageByDevice\x12O.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceRequest\x1aP.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageByDeviceResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"/getOrganizationDevicesCellularDataUsageByDevice\x10\x01\x1aD/organizations/{organizationId}/devices/cellular/data/usage/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xc7\x03\n" +
+	"@GetOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x12`.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest\x1aa.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
 	"@getOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x10\x01\x1aW/organizations/{organizationId}/devices/cellular/data/usage/history/byDevice/byInterval \x02*\x06\b\x01\x10\n" +
-	"\x18\x050\x01\x12\xbd\x03\n" +
-	"CStreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x12`.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest\x1aa.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"\x18\x050\x01j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xcc\x03\n" +
+	"CStreamOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x12`.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalRequest\x1aa.meraki.organizations.v1.GetOrganizationDevicesCellularDataUsageHistoryByDeviceByIntervalResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
 	"@getOrganizationDevicesCellularDataUsageHistoryByDeviceByInterval\x10\x01\x1aW/organizations/{organizationId}/devices/cellular/data/usage/history/byDevice/byInterval \x02*\x06\b\x01\x10\n" +
-	"\x18\x050\x010\x01\x12\xc5\x02\n" +
-	"*GetOrganizationDevicesCellularGeolocations\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationDevicesCellularGeolocations\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/geolocations \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xca\x02\n" +
-	"-StreamOrganizationDevicesCellularGeolocations\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationDevicesCellularGeolocations\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/geolocations \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xf1\x02\n" +
-	"2GetOrganizationDevicesCellularUplinksBandsByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationDevicesCellularUplinksBandsByDevice\x10\x01\x1aG/organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xf6\x02\n" +
-	"5StreamOrganizationDevicesCellularUplinksBandsByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationDevicesCellularUplinksBandsByDevice\x10\x01\x1aG/organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xf6\x02\n" +
-	"3GetOrganizationDevicesCellularUplinksTowersByDevice\x12S.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest\x1aT.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
-	"3getOrganizationDevicesCellularUplinksTowersByDevice\x10\x01\x1aH/organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xfb\x02\n" +
-	"6StreamOrganizationDevicesCellularUplinksTowersByDevice\x12S.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest\x1aT.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
-	"3getOrganizationDevicesCellularUplinksTowersByDevice\x10\x01\x1aH/organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xc5\x02\n" +
-	"*GetOrganizationDevicesControllerMigrations\x12J.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationDevicesControllerMigrations\x10\x01\x1a=/organizations/{organizationId}/devices/controller/migrations \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xca\x02\n" +
-	"-StreamOrganizationDevicesControllerMigrations\x12J.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationDevicesControllerMigrations\x10\x01\x1a=/organizations/{organizationId}/devices/controller/migrations \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xcc\x02\n" +
-	",CreateOrganizationDevicesControllerMigration\x12L.meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\x80\x01\xf2\xfd\x1b|\n" +
-	",createOrganizationDevicesControllerMigration\x10\x03\x1a=/organizations/{organizationId}/devices/controller/migrations \x020\x03@\x01J\x05items\x12\xa3\x02\n" +
-	"$BulkUpdateOrganizationDevicesDetails\x12D.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest\x1aE.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse\"n\xf2\xfd\x1bj\n" +
-	"$bulkUpdateOrganizationDevicesDetails\x10\x03\x1a:/organizations/{organizationId}/devices/details/bulkUpdate \x020\x03@\x01\x12\x98\x02\n" +
-	"%GetOrganizationDevicesOverviewByModel\x12E.meraki.organizations.v1.GetOrganizationDevicesOverviewByModelRequest\x1a;.meraki.organizations.v1.OrganizationDevicesOverviewByModel\"k\xf2\xfd\x1bg\n" +
-	"%getOrganizationDevicesOverviewByModel\x10\x01\x1a8/organizations/{organizationId}/devices/overview/byModel \x020\x01\x12\xc9\x02\n" +
-	"+GetOrganizationDevicesPacketCaptureCaptures\x12K.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse\"\x7f\xf2\xfd\x1b{\n" +
+	"\x18\x050\x01j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xd6\x02\n" +
+	"*GetOrganizationDevicesCellularGeolocations\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"*getOrganizationDevicesCellularGeolocations\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/geolocations \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xdb\x02\n" +
+	"-StreamOrganizationDevicesCellularGeolocations\x12J.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesCellularGeolocationsResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"*getOrganizationDevicesCellularGeolocations\x10\x01\x1a=/organizations/{organizationId}/devices/cellular/geolocations \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8a\x03\n" +
+	"2GetOrganizationDevicesCellularUplinksBandsByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"2getOrganizationDevicesCellularUplinksBandsByDevice\x10\x01\x1aG/organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8f\x03\n" +
+	"5StreamOrganizationDevicesCellularUplinksBandsByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksBandsByDeviceResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"2getOrganizationDevicesCellularUplinksBandsByDevice\x10\x01\x1aG/organizations/{organizationId}/devices/cellular/uplinks/bands/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8f\x03\n" +
+	"3GetOrganizationDevicesCellularUplinksTowersByDevice\x12S.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest\x1aT.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"3getOrganizationDevicesCellularUplinksTowersByDevice\x10\x01\x1aH/organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x94\x03\n" +
+	"6StreamOrganizationDevicesCellularUplinksTowersByDevice\x12S.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceRequest\x1aT.meraki.organizations.v1.GetOrganizationDevicesCellularUplinksTowersByDeviceResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"3getOrganizationDevicesCellularUplinksTowersByDevice\x10\x01\x1aH/organizations/{organizationId}/devices/cellular/uplinks/towers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xe8\x02\n" +
+	"*GetOrganizationDevicesControllerMigrations\x12J.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"*getOrganizationDevicesControllerMigrations\x10\x01\x1a=/organizations/{organizationId}/devices/controller/migrations \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xed\x02\n" +
+	"-StreamOrganizationDevicesControllerMigrations\x12J.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"*getOrganizationDevicesControllerMigrations\x10\x01\x1a=/organizations/{organizationId}/devices/controller/migrations \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xaf\x03\n" +
+	",CreateOrganizationDevicesControllerMigration\x12L.meraki.organizations.v1.CreateOrganizationDevicesControllerMigrationRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesControllerMigrationsResponse\"\xe3\x01\xf2\xfd\x1b\xde\x01\n" +
+	",createOrganizationDevicesControllerMigration\x10\x03\x1a=/organizations/{organizationId}/devices/controller/migrations \x020\x03BS\n" +
+	"=/organizations/{organizationId}/devices/controller/migrations\x12\x12mr/actions/migrateJ\x05itemsj\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\x80\x03\n" +
+	"$BulkUpdateOrganizationDevicesDetails\x12D.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsRequest\x1aE.meraki.organizations.v1.BulkUpdateOrganizationDevicesDetailsResponse\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
+	"$bulkUpdateOrganizationDevicesDetails\x10\x03\x1a:/organizations/{organizationId}/devices/details/bulkUpdate \x020\x03BL\n" +
+	":/organizations/{organizationId}/devices/details/bulkUpdate\x12\x0edetails/updatej\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xaa\x02\n" +
+	"%GetOrganizationDevicesOverviewByModel\x12E.meraki.organizations.v1.GetOrganizationDevicesOverviewByModelRequest\x1a;.meraki.organizations.v1.OrganizationDevicesOverviewByModel\"}\xf2\xfd\x1by\n" +
+	"%getOrganizationDevicesOverviewByModel\x10\x01\x1a8/organizations/{organizationId}/devices/overview/byModel \x020\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xf9\x02\n" +
+	"+GetOrganizationDevicesPacketCaptureCaptures\x12K.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"+getOrganizationDevicesPacketCaptureCaptures\x10\x01\x1a>/organizations/{organizationId}/devices/packetCapture/captures \x02*\x06\b\x01\x10d\x18\n" +
-	"0\x01\x12\xce\x02\n" +
-	".StreamOrganizationDevicesPacketCaptureCaptures\x12K.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse\"\x7f\xf2\xfd\x1b{\n" +
+	"0\x01Z\v\n" +
+	"\tcaptureIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xfe\x02\n" +
+	".StreamOrganizationDevicesPacketCaptureCaptures\x12K.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureCapturesResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
 	"+getOrganizationDevicesPacketCaptureCaptures\x10\x01\x1a>/organizations/{organizationId}/devices/packetCapture/captures \x02*\x06\b\x01\x10d\x18\n" +
-	"0\x010\x01\x12\xbb\x02\n" +
-	"-CreateOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest\x1a@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture\"y\xf2\xfd\x1bu\n" +
-	"-createOrganizationDevicesPacketCaptureCapture\x10\x03\x1a>/organizations/{organizationId}/devices/packetCapture/captures \x020\x03\x12\xea\x02\n" +
-	"2BulkOrganizationDevicesPacketCaptureCapturesCreate\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"2bulkOrganizationDevicesPacketCaptureCapturesCreate\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkCreate \x020\x03\x12\xaf\x02\n" +
-	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1a\x16.google.protobuf.Empty\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"2bulkOrganizationDevicesPacketCaptureCapturesDelete\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkDelete \x020\x03@\x01\x12\xa1\x02\n" +
-	"-DeleteOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest\x1a\x16.google.protobuf.Empty\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	"-deleteOrganizationDevicesPacketCaptureCapture\x10\x04\x1aJ/organizations/{organizationId}/devices/packetCapture/captures/{captureId} \x020\x02@\x01\x12\xa0\x03\n" +
+	"0\x01Z\v\n" +
+	"\tcaptureIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xcc\x02\n" +
+	"-CreateOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureCaptureRequest\x1a@.meraki.organizations.v1.OrganizationDevicesPacketCaptureCapture\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
+	"-createOrganizationDevicesPacketCaptureCapture\x10\x03\x1a>/organizations/{organizationId}/devices/packetCapture/captures \x020\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\x82\x03\n" +
+	"2BulkOrganizationDevicesPacketCaptureCapturesCreate\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateRequest\x1aS.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesCreateResponse\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
+	"2bulkOrganizationDevicesPacketCaptureCapturesCreate\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkCreate \x020\x03j\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xf8\x02\n" +
+	"2BulkOrganizationDevicesPacketCaptureCapturesDelete\x12R.meraki.organizations.v1.BulkOrganizationDevicesPacketCaptureCapturesDeleteRequest\x1a\x16.google.protobuf.Empty\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"2bulkOrganizationDevicesPacketCaptureCapturesDelete\x10\x03\x1aI/organizations/{organizationId}/devices/packetCapture/captures/bulkDelete \x020\x03BI\n" +
+	">/organizations/{organizationId}/devices/packetCapture/captures\x12\adestroy\x12\xf8\x02\n" +
+	"-DeleteOrganizationDevicesPacketCaptureCapture\x12M.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureCaptureRequest\x1a\x16.google.protobuf.Empty\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
+	"-deleteOrganizationDevicesPacketCaptureCapture\x10\x04\x1aJ/organizations/{organizationId}/devices/packetCapture/captures/{captureId} \x020\x02BW\n" +
+	"J/organizations/{organizationId}/devices/packetCapture/captures/{captureId}\x12\adestroy\x18\x01\x12\xa0\x03\n" +
 	":GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x12Z.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlRequest\x1a[.meraki.organizations.v1.GenerateOrganizationDevicesPacketCaptureCaptureDownloadUrlResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
-	":generateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x10\x03\x1a_/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate \x020\x02\x12\xd4\x02\n" +
-	"+StopOrganizationDevicesPacketCaptureCapture\x12K.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest\x1aL.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	"+stopOrganizationDevicesPacketCaptureCapture\x10\x03\x1aO/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/stop \x020\x03\x12\xc6\x02\n" +
-	",GetOrganizationDevicesPacketCaptureSchedules\x12L.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse\"y\xf2\xfd\x1bu\n" +
-	",getOrganizationDevicesPacketCaptureSchedules\x10\x01\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x01\x12\xc2\x02\n" +
-	".CreateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"}\xf2\xfd\x1by\n" +
-	".createOrganizationDevicesPacketCaptureSchedule\x10\x03\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x03@\x01\x12\xe2\x02\n" +
-	"0ReorderOrganizationDevicesPacketCaptureSchedules\x12P.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest\x1aQ.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	"0reorderOrganizationDevicesPacketCaptureSchedules\x10\x03\x1aG/organizations/{organizationId}/devices/packetCapture/schedules/reorder \x020\x03@\x01\x12\xd1\x02\n" +
-	".UpdateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	".updateOrganizationDevicesPacketCaptureSchedule\x10\x02\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02@\x01\x12\xa6\x02\n" +
-	".DeleteOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest\x1a\x16.google.protobuf.Empty\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	".deleteOrganizationDevicesPacketCaptureSchedule\x10\x04\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02@\x01\x12\xf8\x02\n" +
-	"2GetOrganizationDevicesPowerModulesStatusesByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
-	"2getOrganizationDevicesPowerModulesStatusesByDevice\x10\x01\x1aF/organizations/{organizationId}/devices/powerModules/statuses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xfd\x02\n" +
-	"5StreamOrganizationDevicesPowerModulesStatusesByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
-	"2getOrganizationDevicesPowerModulesStatusesByDevice\x10\x01\x1aF/organizations/{organizationId}/devices/powerModules/statuses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xcf\x02\n" +
-	"*GetOrganizationDevicesProvisioningStatuses\x12J.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"*getOrganizationDevicesProvisioningStatuses\x10\x01\x1a=/organizations/{organizationId}/devices/provisioning/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xd4\x02\n" +
-	"-StreamOrganizationDevicesProvisioningStatuses\x12J.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"*getOrganizationDevicesProvisioningStatuses\x10\x01\x1a=/organizations/{organizationId}/devices/provisioning/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x93\x02\n" +
-	"\x1eGetOrganizationDevicesStatuses\x12>.meraki.organizations.v1.GetOrganizationDevicesStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse\"p\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationDevicesStatuses\x10\x01\x1a0/organizations/{organizationId}/devices/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x88\x02\x01\x12\x98\x02\n" +
-	"!StreamOrganizationDevicesStatuses\x12>.meraki.organizations.v1.GetOrganizationDevicesStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse\"p\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationDevicesStatuses\x10\x01\x1a0/organizations/{organizationId}/devices/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x88\x02\x010\x01\x12\x9d\x02\n" +
-	"&GetOrganizationDevicesStatusesOverview\x12F.meraki.organizations.v1.GetOrganizationDevicesStatusesOverviewRequest\x1a<.meraki.organizations.v1.OrganizationDevicesStatusesOverview\"m\xf2\xfd\x1bi\n" +
-	"&getOrganizationDevicesStatusesOverview\x10\x01\x1a9/organizations/{organizationId}/devices/statuses/overview \x020\x01\x12\xd1\x02\n" +
-	",GetOrganizationDevicesSyslogServersByNetwork\x12L.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
+	":generateOrganizationDevicesPacketCaptureCaptureDownloadUrl\x10\x03\x1a_/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/downloadUrl/generate \x020\x02\x12\xe3\x02\n" +
+	"+StopOrganizationDevicesPacketCaptureCapture\x12K.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureRequest\x1aL.meraki.organizations.v1.StopOrganizationDevicesPacketCaptureCaptureResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"+stopOrganizationDevicesPacketCaptureCapture\x10\x03\x1aO/organizations/{organizationId}/devices/packetCapture/captures/{captureId}/stop \x020\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xe8\x02\n" +
+	",GetOrganizationDevicesPacketCaptureSchedules\x12L.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesPacketCaptureSchedulesResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	",getOrganizationDevicesPacketCaptureSchedules\x10\x01\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x01Z\f\n" +
+	"\n" +
+	"scheduleIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xa7\x03\n" +
+	".CreateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.CreateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xe1\x01\xf2\xfd\x1b\xdc\x01\n" +
+	".createOrganizationDevicesPacketCaptureSchedule\x10\x03\x1a?/organizations/{organizationId}/devices/packetCapture/schedules \x020\x03BK\n" +
+	"?/organizations/{organizationId}/devices/packetCapture/schedules\x12\x06create\x18\x01j\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xac\x03\n" +
+	"0ReorderOrganizationDevicesPacketCaptureSchedules\x12P.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesRequest\x1aQ.meraki.organizations.v1.ReorderOrganizationDevicesPacketCaptureSchedulesResponse\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
+	"0reorderOrganizationDevicesPacketCaptureSchedules\x10\x03\x1aG/organizations/{organizationId}/devices/packetCapture/schedules/reorder \x020\x03BJ\n" +
+	"?/organizations/{organizationId}/devices/packetCapture/schedules\x12\areorder\x12\xc1\x03\n" +
+	".UpdateOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.UpdateOrganizationDevicesPacketCaptureScheduleRequest\x1aA.meraki.organizations.v1.OrganizationDevicesPacketCaptureSchedule\"\xfb\x01\xf2\xfd\x1b\xf6\x01\n" +
+	".updateOrganizationDevicesPacketCaptureSchedule\x10\x02\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BX\n" +
+	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\x06update\x18\x01j\x16\n" +
+	"\x10devices[].serial\x10\x03\x18\x03\x12\xff\x02\n" +
+	".DeleteOrganizationDevicesPacketCaptureSchedule\x12N.meraki.organizations.v1.DeleteOrganizationDevicesPacketCaptureScheduleRequest\x1a\x16.google.protobuf.Empty\"\xe4\x01\xf2\xfd\x1b\xdf\x01\n" +
+	".deleteOrganizationDevicesPacketCaptureSchedule\x10\x04\x1aL/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId} \x020\x02BY\n" +
+	"L/organizations/{organizationId}/devices/packetCapture/schedules/{scheduleId}\x12\adestroy\x18\x01\x12\xa3\x03\n" +
+	"2GetOrganizationDevicesPowerModulesStatusesByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	"2getOrganizationDevicesPowerModulesStatusesByDevice\x10\x01\x1aF/organizations/{organizationId}/devices/powerModules/statuses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xa8\x03\n" +
+	"5StreamOrganizationDevicesPowerModulesStatusesByDevice\x12R.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceRequest\x1aS.meraki.organizations.v1.GetOrganizationDevicesPowerModulesStatusesByDeviceResponse\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
+	"2getOrganizationDevicesPowerModulesStatusesByDevice\x10\x01\x1aF/organizations/{organizationId}/devices/powerModules/statuses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfa\x02\n" +
+	"*GetOrganizationDevicesProvisioningStatuses\x12J.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"*getOrganizationDevicesProvisioningStatuses\x10\x01\x1a=/organizations/{organizationId}/devices/provisioning/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xff\x02\n" +
+	"-StreamOrganizationDevicesProvisioningStatuses\x12J.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesRequest\x1aK.meraki.organizations.v1.GetOrganizationDevicesProvisioningStatusesResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"*getOrganizationDevicesProvisioningStatuses\x10\x01\x1a=/organizations/{organizationId}/devices/provisioning/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xc0\x02\n" +
+	"\x1eGetOrganizationDevicesStatuses\x12>.meraki.organizations.v1.GetOrganizationDevicesStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse\"\x9c\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1egetOrganizationDevicesStatuses\x10\x01\x1a0/organizations/{organizationId}/devices/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x88\x02\x01\x12\xc5\x02\n" +
+	"!StreamOrganizationDevicesStatuses\x12>.meraki.organizations.v1.GetOrganizationDevicesStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationDevicesStatusesResponse\"\x9c\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1egetOrganizationDevicesStatuses\x10\x01\x1a0/organizations/{organizationId}/devices/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x88\x02\x010\x01\x12\xaf\x02\n" +
+	"&GetOrganizationDevicesStatusesOverview\x12F.meraki.organizations.v1.GetOrganizationDevicesStatusesOverviewRequest\x1a<.meraki.organizations.v1.OrganizationDevicesStatusesOverview\"\x7f\xf2\xfd\x1b{\n" +
+	"&getOrganizationDevicesStatusesOverview\x10\x01\x1a9/organizations/{organizationId}/devices/statuses/overview \x020\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xf2\x02\n" +
+	",GetOrganizationDevicesSyslogServersByNetwork\x12L.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
 	",getOrganizationDevicesSyslogServersByNetwork\x10\x01\x1a@/organizations/{organizationId}/devices/syslog/servers/byNetwork \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01\x12\xd6\x02\n" +
-	"/StreamOrganizationDevicesSyslogServersByNetwork\x12L.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
+	"0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xf7\x02\n" +
+	"/StreamOrganizationDevicesSyslogServersByNetwork\x12L.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkRequest\x1aM.meraki.organizations.v1.GetOrganizationDevicesSyslogServersByNetworkResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
 	",getOrganizationDevicesSyslogServersByNetwork\x10\x01\x1a@/organizations/{organizationId}/devices/syslog/servers/byNetwork \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x010\x01\x12\xec\x02\n" +
-	"1GetOrganizationDevicesSyslogServersRolesByNetwork\x12Q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	"0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x8c\x03\n" +
+	"1GetOrganizationDevicesSyslogServersRolesByNetwork\x12Q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"1getOrganizationDevicesSyslogServersRolesByNetwork\x10\x01\x1aF/organizations/{organizationId}/devices/syslog/servers/roles/byNetwork \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01\x12\xf1\x02\n" +
-	"4StreamOrganizationDevicesSyslogServersRolesByNetwork\x12Q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	"0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x91\x03\n" +
+	"4StreamOrganizationDevicesSyslogServersRolesByNetwork\x12Q.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkRequest\x1aR.meraki.organizations.v1.GetOrganizationDevicesSyslogServersRolesByNetworkResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
 	"1getOrganizationDevicesSyslogServersRolesByNetwork\x10\x01\x1aF/organizations/{organizationId}/devices/syslog/servers/roles/byNetwork \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x010\x01\x12\x8f\x03\n" +
-	"8GetOrganizationDevicesSystemMemoryUsageHistoryByInterval\x12X.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest\x1aY.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb0\x03\n" +
+	"8GetOrganizationDevicesSystemMemoryUsageHistoryByInterval\x12X.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest\x1aY.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\"\xbe\x01\xf2\xfd\x1b\xb9\x01\n" +
 	"8getOrganizationDevicesSystemMemoryUsageHistoryByInterval\x10\x01\x1aN/organizations/{organizationId}/devices/system/memory/usage/history/byInterval \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x01\x12\x94\x03\n" +
-	";StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval\x12X.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest\x1aY.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xb5\x03\n" +
+	";StreamOrganizationDevicesSystemMemoryUsageHistoryByInterval\x12X.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalRequest\x1aY.meraki.organizations.v1.GetOrganizationDevicesSystemMemoryUsageHistoryByIntervalResponse\"\xbe\x01\xf2\xfd\x1b\xb9\x01\n" +
 	"8getOrganizationDevicesSystemMemoryUsageHistoryByInterval\x10\x01\x1aN/organizations/{organizationId}/devices/system/memory/usage/history/byInterval \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x010\x01\x12\xe4\x02\n" +
-	".GetOrganizationDevicesUplinksAddressesByDevice\x12N.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceRequest\x1aO.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	".getOrganizationDevicesUplinksAddressesByDevice\x10\x01\x1aB/organizations/{organizationId}/devices/uplinks/addresses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xe9\x02\n" +
-	"1StreamOrganizationDevicesUplinksAddressesByDevice\x12N.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceRequest\x1aO.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	".getOrganizationDevicesUplinksAddressesByDevice\x10\x01\x1aB/organizations/{organizationId}/devices/uplinks/addresses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xc7\x02\n" +
-	"+GetOrganizationDevicesUplinksLossAndLatency\x12K.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse\"}\xf2\xfd\x1by\n" +
-	"+getOrganizationDevicesUplinksLossAndLatency\x10\x01\x1a=/organizations/{organizationId}/devices/uplinksLossAndLatency \x020\x01J\x05items\x12\x9a\x02\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x8f\x03\n" +
+	".GetOrganizationDevicesUplinksAddressesByDevice\x12N.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceRequest\x1aO.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	".getOrganizationDevicesUplinksAddressesByDevice\x10\x01\x1aB/organizations/{organizationId}/devices/uplinks/addresses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x94\x03\n" +
+	"1StreamOrganizationDevicesUplinksAddressesByDevice\x12N.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceRequest\x1aO.meraki.organizations.v1.GetOrganizationDevicesUplinksAddressesByDeviceResponse\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	".getOrganizationDevicesUplinksAddressesByDevice\x10\x01\x1aB/organizations/{organizationId}/devices/uplinks/addresses/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xdf\x02\n" +
+	"+GetOrganizationDevicesUplinksLossAndLatency\x12K.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyRequest\x1aL.meraki.organizations.v1.GetOrganizationDevicesUplinksLossAndLatencyResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"+getOrganizationDevicesUplinksLossAndLatency\x10\x01\x1a=/organizations/{organizationId}/devices/uplinksLossAndLatency \x020\x01J\x05itemsZ\x14\n" +
+	"\x06serial\n" +
+	"\x06uplink\n" +
+	"\x02ip\x12\x9a\x02\n" +
 	"\"GetOrganizationEarlyAccessFeatures\x12B.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesRequest\x1aC.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesResponse\"k\xf2\xfd\x1bg\n" +
 	"\"getOrganizationEarlyAccessFeatures\x10\x01\x1a4/organizations/{organizationId}/earlyAccess/features \x020\x01J\x05items\x12\xa7\x02\n" +
 	"(GetOrganizationEarlyAccessFeaturesOptIns\x12H.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInsRequest\x1a>.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIns\"q\xf2\xfd\x1bm\n" +
-	"(getOrganizationEarlyAccessFeaturesOptIns\x10\x01\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x01\x12\xac\x02\n" +
-	"*CreateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"s\xf2\xfd\x1bo\n" +
-	"*createOrganizationEarlyAccessFeaturesOptIn\x10\x03\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x03\x12\xad\x02\n" +
+	"(getOrganizationEarlyAccessFeaturesOptIns\x10\x01\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x01\x12\xca\x02\n" +
+	"*CreateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.CreateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"*createOrganizationEarlyAccessFeaturesOptIn\x10\x03\x1a;/organizations/{organizationId}/earlyAccess/features/optIns \x020\x03j\x1a\n" +
+	"\x14limitScopeToNetworks\x10\x03\x18\x02\x12\xad\x02\n" +
 	"'GetOrganizationEarlyAccessFeaturesOptIn\x12G.meraki.organizations.v1.GetOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"z\xf2\xfd\x1bv\n" +
-	"'getOrganizationEarlyAccessFeaturesOptIn\x10\x01\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x01\x12\xb8\x02\n" +
-	"*UpdateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"\x7f\xf2\xfd\x1b{\n" +
-	"*updateOrganizationEarlyAccessFeaturesOptIn\x10\x02\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x02@\x01\x12\x8f\x02\n" +
+	"'getOrganizationEarlyAccessFeaturesOptIn\x10\x01\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x01\x12\xa7\x03\n" +
+	"*UpdateOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.UpdateOrganizationEarlyAccessFeaturesOptInRequest\x1a=.meraki.organizations.v1.OrganizationEarlyAccessFeaturesOptIn\"\xed\x01\xf2\xfd\x1b\xe8\x01\n" +
+	"*updateOrganizationEarlyAccessFeaturesOptIn\x10\x02\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x02BQ\n" +
+	"E/organizations/{organizationId}/earlyAccess/features/optIns/{optInId}\x12\x06update\x18\x01j\x1a\n" +
+	"\x14limitScopeToNetworks\x10\x03\x18\x02\x12\x8f\x02\n" +
 	"*DeleteOrganizationEarlyAccessFeaturesOptIn\x12J.meraki.organizations.v1.DeleteOrganizationEarlyAccessFeaturesOptInRequest\x1a\x16.google.protobuf.Empty\"}\xf2\xfd\x1by\n" +
 	"*deleteOrganizationEarlyAccessFeaturesOptIn\x10\x04\x1aE/organizations/{organizationId}/earlyAccess/features/optIns/{optInId} \x020\x02\x12\x95\x02\n" +
 	"\x1fGetOrganizationFirmwareUpgrades\x12?.meraki.organizations.v1.GetOrganizationFirmwareUpgradesRequest\x1a@.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse\"o\xf2\xfd\x1bk\n" +
 	"\x1fgetOrganizationFirmwareUpgrades\x10\x01\x1a1/organizations/{organizationId}/firmware/upgrades \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x9a\x02\n" +
 	"\"StreamOrganizationFirmwareUpgrades\x12?.meraki.organizations.v1.GetOrganizationFirmwareUpgradesRequest\x1a@.meraki.organizations.v1.GetOrganizationFirmwareUpgradesResponse\"o\xf2\xfd\x1bk\n" +
-	"\x1fgetOrganizationFirmwareUpgrades\x10\x01\x1a1/organizations/{organizationId}/firmware/upgrades \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xbd\x02\n" +
-	"'GetOrganizationFirmwareUpgradesByDevice\x12G.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceRequest\x1aH.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse\"\x7f\xf2\xfd\x1b{\n" +
-	"'getOrganizationFirmwareUpgradesByDevice\x10\x01\x1a:/organizations/{organizationId}/firmware/upgrades/byDevice \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xc2\x02\n" +
-	"*StreamOrganizationFirmwareUpgradesByDevice\x12G.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceRequest\x1aH.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse\"\x7f\xf2\xfd\x1b{\n" +
-	"'getOrganizationFirmwareUpgradesByDevice\x10\x01\x1a:/organizations/{organizationId}/firmware/upgrades/byDevice \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\xcf\x02\n" +
-	"*GetOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05items\x12\xd4\x02\n" +
-	"-StreamOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05items0\x01\x12\xd4\x02\n" +
-	"+GetOrganizationFloorPlansAutoLocateStatuses\x12K.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest\x1aL.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	"+getOrganizationFloorPlansAutoLocateStatuses\x10\x01\x1a>/organizations/{organizationId}/floorPlans/autoLocate/statuses \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05items\x12\xd9\x02\n" +
-	".StreamOrganizationFloorPlansAutoLocateStatuses\x12K.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest\x1aL.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	"+getOrganizationFloorPlansAutoLocateStatuses\x10\x01\x1a>/organizations/{organizationId}/floorPlans/autoLocate/statuses \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05items0\x01\x12\xa2\x02\n" +
+	"\x1fgetOrganizationFirmwareUpgrades\x10\x01\x1a1/organizations/{organizationId}/firmware/upgrades \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xf6\x02\n" +
+	"'GetOrganizationFirmwareUpgradesByDevice\x12G.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceRequest\x1aH.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"'getOrganizationFirmwareUpgradesByDevice\x10\x01\x1a:/organizations/{organizationId}/firmware/upgrades/byDevice \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\x14\n" +
+	"\x06serial\n" +
+	"\n" +
+	"upgrade.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xfb\x02\n" +
+	"*StreamOrganizationFirmwareUpgradesByDevice\x12G.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceRequest\x1aH.meraki.organizations.v1.GetOrganizationFirmwareUpgradesByDeviceResponse\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"'getOrganizationFirmwareUpgradesByDevice\x10\x01\x1a:/organizations/{organizationId}/firmware/upgrades/byDevice \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\x14\n" +
+	"\x06serial\n" +
+	"\n" +
+	"upgrade.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xe1\x02\n" +
+	"*GetOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xe6\x02\n" +
+	"-StreamOrganizationFloorPlansAutoLocateDevices\x12J.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesRequest\x1aK.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateDevicesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"*getOrganizationFloorPlansAutoLocateDevices\x10\x01\x1a=/organizations/{organizationId}/floorPlans/autoLocate/devices \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xe6\x02\n" +
+	"+GetOrganizationFloorPlansAutoLocateStatuses\x12K.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest\x1aL.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"+getOrganizationFloorPlansAutoLocateStatuses\x10\x01\x1a>/organizations/{organizationId}/floorPlans/autoLocate/statuses \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xeb\x02\n" +
+	".StreamOrganizationFloorPlansAutoLocateStatuses\x12K.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesRequest\x1aL.meraki.organizations.v1.GetOrganizationFloorPlansAutoLocateStatusesResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"+getOrganizationFloorPlansAutoLocateStatuses\x10\x01\x1a>/organizations/{organizationId}/floorPlans/autoLocate/statuses \x02*\b\b\x01\x10\x90N\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xa2\x02\n" +
 	"%GetOrganizationIntegrationsDeployable\x12E.meraki.organizations.v1.GetOrganizationIntegrationsDeployableRequest\x1aF.meraki.organizations.v1.GetOrganizationIntegrationsDeployableResponse\"j\xf2\xfd\x1bf\n" +
-	"%getOrganizationIntegrationsDeployable\x10\x01\x1a7/organizations/{organizationId}/integrations/deployable \x020\x01\x12\x98\x02\n" +
-	"#GetOrganizationIntegrationsDeployed\x12C.meraki.organizations.v1.GetOrganizationIntegrationsDeployedRequest\x1aD.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse\"f\xf2\xfd\x1bb\n" +
-	"#getOrganizationIntegrationsDeployed\x10\x01\x1a5/organizations/{organizationId}/integrations/deployed \x020\x01\x12\xb0\x02\n" +
-	"&GetOrganizationIntegrationsXdrNetworks\x12F.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest\x1aG.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse\"u\xf2\xfd\x1bq\n" +
-	"&getOrganizationIntegrationsXdrNetworks\x10\x01\x1a9/organizations/{organizationId}/integrations/xdr/networks \x02*\x06\b\x01\x10d\x18\x140\x01\x12\xb5\x02\n" +
-	")StreamOrganizationIntegrationsXdrNetworks\x12F.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest\x1aG.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse\"u\xf2\xfd\x1bq\n" +
-	"&getOrganizationIntegrationsXdrNetworks\x10\x01\x1a9/organizations/{organizationId}/integrations/xdr/networks \x02*\x06\b\x01\x10d\x18\x140\x010\x01\x12\xc2\x02\n" +
-	"*DisableOrganizationIntegrationsXdrNetworks\x12J.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest\x1aK.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse\"{\xf2\xfd\x1bw\n" +
-	"*disableOrganizationIntegrationsXdrNetworks\x10\x03\x1aA/organizations/{organizationId}/integrations/xdr/networks/disable \x020\x03@\x01\x12\xbd\x02\n" +
-	")EnableOrganizationIntegrationsXdrNetworks\x12I.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest\x1aJ.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse\"y\xf2\xfd\x1bu\n" +
-	")enableOrganizationIntegrationsXdrNetworks\x10\x03\x1a@/organizations/{organizationId}/integrations/xdr/networks/enable \x020\x03@\x01\x12\x97\x02\n" +
-	"\x1eClaimIntoOrganizationInventory\x12>.meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest\x1a?.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse\"t\xf2\xfd\x1bp\n" +
+	"%getOrganizationIntegrationsDeployable\x10\x01\x1a7/organizations/{organizationId}/integrations/deployable \x020\x01\x12\x9e\x02\n" +
+	"#GetOrganizationIntegrationsDeployed\x12C.meraki.organizations.v1.GetOrganizationIntegrationsDeployedRequest\x1aD.meraki.organizations.v1.GetOrganizationIntegrationsDeployedResponse\"l\xf2\xfd\x1bh\n" +
+	"#getOrganizationIntegrationsDeployed\x10\x01\x1a5/organizations/{organizationId}/integrations/deployed \x020\x01Z\x04\n" +
+	"\x02id\x12\xc4\x02\n" +
+	"&GetOrganizationIntegrationsXdrNetworks\x12F.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest\x1aG.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
+	"&getOrganizationIntegrationsXdrNetworks\x10\x01\x1a9/organizations/{organizationId}/integrations/xdr/networks \x02*\x06\b\x01\x10d\x18\x140\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc9\x02\n" +
+	")StreamOrganizationIntegrationsXdrNetworks\x12F.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksRequest\x1aG.meraki.organizations.v1.GetOrganizationIntegrationsXdrNetworksResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
+	"&getOrganizationIntegrationsXdrNetworks\x10\x01\x1a9/organizations/{organizationId}/integrations/xdr/networks \x02*\x06\b\x01\x10d\x18\x140\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xa4\x03\n" +
+	"*DisableOrganizationIntegrationsXdrNetworks\x12J.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksRequest\x1aK.meraki.organizations.v1.DisableOrganizationIntegrationsXdrNetworksResponse\"\xdc\x01\xf2\xfd\x1b\xd7\x01\n" +
+	"*disableOrganizationIntegrationsXdrNetworks\x10\x03\x1aA/organizations/{organizationId}/integrations/xdr/networks/disable \x020\x03BD\n" +
+	"9/organizations/{organizationId}/integrations/xdr/networks\x12\adisablej\x1a\n" +
+	"\x14networks[].networkId\x10\x03\x18\x02\x12\x9e\x03\n" +
+	")EnableOrganizationIntegrationsXdrNetworks\x12I.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksRequest\x1aJ.meraki.organizations.v1.EnableOrganizationIntegrationsXdrNetworksResponse\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
+	")enableOrganizationIntegrationsXdrNetworks\x10\x03\x1a@/organizations/{organizationId}/integrations/xdr/networks/enable \x020\x03BC\n" +
+	"9/organizations/{organizationId}/integrations/xdr/networks\x12\x06enablej\x1a\n" +
+	"\x14networks[].networkId\x10\x03\x18\x02\x12\xa7\x02\n" +
+	"\x1eClaimIntoOrganizationInventory\x12>.meraki.organizations.v1.ClaimIntoOrganizationInventoryRequest\x1a?.meraki.organizations.v1.ClaimIntoOrganizationInventoryResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
 	"\x1eclaimIntoOrganizationInventory\x10\x03\x1a//organizations/{organizationId}/inventory/claim \x020\x03:\x17\b\n" +
 	"\x10\xac\x02\x18\n" +
-	"\"\x0eorganizationId\x12\x95\x02\n" +
-	"\x1fGetOrganizationInventoryDevices\x12?.meraki.organizations.v1.GetOrganizationInventoryDevicesRequest\x1a@.meraki.organizations.v1.GetOrganizationInventoryDevicesResponse\"o\xf2\xfd\x1bk\n" +
-	"\x1fgetOrganizationInventoryDevices\x10\x01\x1a1/organizations/{organizationId}/inventory/devices \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x9a\x02\n" +
-	"\"StreamOrganizationInventoryDevices\x12?.meraki.organizations.v1.GetOrganizationInventoryDevicesRequest\x1a@.meraki.organizations.v1.GetOrganizationInventoryDevicesResponse\"o\xf2\xfd\x1bk\n" +
-	"\x1fgetOrganizationInventoryDevices\x10\x01\x1a1/organizations/{organizationId}/inventory/devices \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xb2\x02\n" +
+	"\"\x0eorganizationIdj\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xc2\x02\n" +
+	"\x1fGetOrganizationInventoryDevices\x12?.meraki.organizations.v1.GetOrganizationInventoryDevicesRequest\x1a@.meraki.organizations.v1.GetOrganizationInventoryDevicesResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"\x1fgetOrganizationInventoryDevices\x10\x01\x1a1/organizations/{organizationId}/inventory/devices \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xc7\x02\n" +
+	"\"StreamOrganizationInventoryDevices\x12?.meraki.organizations.v1.GetOrganizationInventoryDevicesRequest\x1a@.meraki.organizations.v1.GetOrganizationInventoryDevicesResponse\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"\x1fgetOrganizationInventoryDevices\x10\x01\x1a1/organizations/{organizationId}/inventory/devices \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xb2\x02\n" +
 	"*GetOrganizationInventoryDevicesEoxOverview\x12J.meraki.organizations.v1.GetOrganizationInventoryDevicesEoxOverviewRequest\x1a@.meraki.organizations.v1.OrganizationInventoryDevicesEoxOverview\"v\xf2\xfd\x1br\n" +
-	"*getOrganizationInventoryDevicesEoxOverview\x10\x01\x1a>/organizations/{organizationId}/inventory/devices/eox/overview \x020\x01\x12\xb1\x02\n" +
-	"+CreateOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"u\xf2\xfd\x1bq\n" +
-	"+createOrganizationInventoryDevicesSwapsBulk\x10\x03\x1a</organizations/{organizationId}/inventory/devices/swaps/bulk \x020\x03\x12\xad\x02\n" +
+	"*getOrganizationInventoryDevicesEoxOverview\x10\x01\x1a>/organizations/{organizationId}/inventory/devices/eox/overview \x020\x01\x12\xc4\x03\n" +
+	"+CreateOrganizationInventoryDevicesSwapsBulk\x12K.meraki.organizations.v1.CreateOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"\x87\x02\xf2\xfd\x1b\x82\x02\n" +
+	"+createOrganizationInventoryDevicesSwapsBulk\x10\x03\x1a</organizations/{organizationId}/inventory/devices/swaps/bulk \x020\x03bY\n" +
+	"(getOrganizationInventoryDevicesSwapsBulk\x12\x02id\x1a\x05jobId\"\"\n" +
+	"\x0eswaps[].status\x12\bcomplete\x12\x06failedj\x19\n" +
+	"\x13swaps[].devices.new\x10\x03\x18\x03j\x19\n" +
+	"\x13swaps[].devices.old\x10\x03\x18\x03\x12\xad\x02\n" +
 	"(GetOrganizationInventoryDevicesSwapsBulk\x12H.meraki.organizations.v1.GetOrganizationInventoryDevicesSwapsBulkRequest\x1a>.meraki.organizations.v1.OrganizationInventoryDevicesSwapsBulk\"w\xf2\xfd\x1bs\n" +
 	"(getOrganizationInventoryDevicesSwapsBulk\x10\x01\x1aA/organizations/{organizationId}/inventory/devices/swaps/bulk/{id} \x020\x01\x12\xfe\x01\n" +
 	"\x1eGetOrganizationInventoryDevice\x12>.meraki.organizations.v1.GetOrganizationInventoryDeviceRequest\x1a4.meraki.organizations.v1.OrganizationInventoryDevice\"f\xf2\xfd\x1bb\n" +
-	"\x1egetOrganizationInventoryDevice\x10\x01\x1a:/organizations/{organizationId}/inventory/devices/{serial} \x020\x01\x12\x8f\x02\n" +
-	" ClaimOrganizationInventoryOrders\x12@.meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest\x1aA.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse\"f\xf2\xfd\x1bb\n" +
-	" claimOrganizationInventoryOrders\x10\x03\x1a6/organizations/{organizationId}/inventory/orders/claim \x020\x03@\x01\x12\x97\x02\n" +
+	"\x1egetOrganizationInventoryDevice\x10\x01\x1a:/organizations/{organizationId}/inventory/devices/{serial} \x020\x01\x12\xca\x02\n" +
+	" ClaimOrganizationInventoryOrders\x12@.meraki.organizations.v1.ClaimOrganizationInventoryOrdersRequest\x1aA.meraki.organizations.v1.ClaimOrganizationInventoryOrdersResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	" claimOrganizationInventoryOrders\x10\x03\x1a6/organizations/{organizationId}/inventory/orders/claim \x020\x03B9\n" +
+	"0/organizations/{organizationId}/inventory/orders\x12\x05claim\x12\x97\x02\n" +
 	"\"PreviewOrganizationInventoryOrders\x12B.meraki.organizations.v1.PreviewOrganizationInventoryOrdersRequest\x1aC.meraki.organizations.v1.PreviewOrganizationInventoryOrdersResponse\"h\xf2\xfd\x1bd\n" +
-	"\"previewOrganizationInventoryOrders\x10\x03\x1a8/organizations/{organizationId}/inventory/orders/preview \x020\x02\x12\x88\x02\n" +
-	" ReleaseFromOrganizationInventory\x12@.meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest\x1aA.meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse\"_\xf2\xfd\x1b[\n" +
-	" releaseFromOrganizationInventory\x10\x03\x1a1/organizations/{organizationId}/inventory/release \x020\x03\x12\xec\x01\n" +
-	"\x17GetOrganizationLicenses\x127.meraki.organizations.v1.GetOrganizationLicensesRequest\x1a8.meraki.organizations.v1.GetOrganizationLicensesResponse\"^\xf2\xfd\x1bZ\n" +
-	"\x17getOrganizationLicenses\x10\x01\x1a(/organizations/{organizationId}/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xf1\x01\n" +
-	"\x1aStreamOrganizationLicenses\x127.meraki.organizations.v1.GetOrganizationLicensesRequest\x1a8.meraki.organizations.v1.GetOrganizationLicensesResponse\"^\xf2\xfd\x1bZ\n" +
-	"\x17getOrganizationLicenses\x10\x01\x1a(/organizations/{organizationId}/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x89\x02\n" +
-	"\x1fAssignOrganizationLicensesSeats\x12?.meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest\x1a@.meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse\"c\xf2\xfd\x1b_\n" +
-	"\x1fassignOrganizationLicensesSeats\x10\x03\x1a4/organizations/{organizationId}/licenses/assignSeats \x020\x03@\x01\x12\xe6\x01\n" +
-	"\x18MoveOrganizationLicenses\x128.meraki.organizations.v1.MoveOrganizationLicensesRequest\x1a9.meraki.organizations.v1.MoveOrganizationLicensesResponse\"U\xf2\xfd\x1bQ\n" +
-	"\x18moveOrganizationLicenses\x10\x03\x1a-/organizations/{organizationId}/licenses/move \x020\x03@\x01\x12\xff\x01\n" +
-	"\x1dMoveOrganizationLicensesSeats\x12=.meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest\x1a>.meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse\"_\xf2\xfd\x1b[\n" +
-	"\x1dmoveOrganizationLicensesSeats\x10\x03\x1a2/organizations/{organizationId}/licenses/moveSeats \x020\x03@\x01\x12\xf9\x01\n" +
+	"\"previewOrganizationInventoryOrders\x10\x03\x1a8/organizations/{organizationId}/inventory/orders/preview \x020\x02\x12\x97\x02\n" +
+	" ReleaseFromOrganizationInventory\x12@.meraki.organizations.v1.ReleaseFromOrganizationInventoryRequest\x1aA.meraki.organizations.v1.ReleaseFromOrganizationInventoryResponse\"n\xf2\xfd\x1bj\n" +
+	" releaseFromOrganizationInventory\x10\x03\x1a1/organizations/{organizationId}/inventory/release \x020\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\x99\x02\n" +
+	"\x17GetOrganizationLicenses\x127.meraki.organizations.v1.GetOrganizationLicensesRequest\x1a8.meraki.organizations.v1.GetOrganizationLicensesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x17getOrganizationLicenses\x10\x01\x1a(/organizations/{organizationId}/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02\x12\x9e\x02\n" +
+	"\x1aStreamOrganizationLicenses\x127.meraki.organizations.v1.GetOrganizationLicensesRequest\x1a8.meraki.organizations.v1.GetOrganizationLicensesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x17getOrganizationLicenses\x10\x01\x1a(/organizations/{organizationId}/licenses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03j\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x020\x01\x12\xd3\x02\n" +
+	"\x1fAssignOrganizationLicensesSeats\x12?.meraki.organizations.v1.AssignOrganizationLicensesSeatsRequest\x1a@.meraki.organizations.v1.AssignOrganizationLicensesSeatsResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"\x1fassignOrganizationLicensesSeats\x10\x03\x1a4/organizations/{organizationId}/licenses/assignSeats \x020\x03B7\n" +
+	"(/organizations/{organizationId}/licenses\x12\vassignSeatsj\x0f\n" +
+	"\tnetworkId\x10\x03\x18\x02\x12\xb2\x02\n" +
+	"\x18MoveOrganizationLicenses\x128.meraki.organizations.v1.MoveOrganizationLicensesRequest\x1a9.meraki.organizations.v1.MoveOrganizationLicensesResponse\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"\x18moveOrganizationLicenses\x10\x03\x1a-/organizations/{organizationId}/licenses/move \x020\x03B0\n" +
+	"(/organizations/{organizationId}/licenses\x12\x04movej\x18\n" +
+	"\x12destOrganizationId\x10\x03\x18\x01\x12\xd0\x02\n" +
+	"\x1dMoveOrganizationLicensesSeats\x12=.meraki.organizations.v1.MoveOrganizationLicensesSeatsRequest\x1a>.meraki.organizations.v1.MoveOrganizationLicensesSeatsResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"\x1dmoveOrganizationLicensesSeats\x10\x03\x1a2/organizations/{organizationId}/licenses/moveSeats \x020\x03B5\n" +
+	"(/organizations/{organizationId}/licenses\x12\tmoveSeatsj\x18\n" +
+	"\x12destOrganizationId\x10\x03\x18\x01\x12\xf9\x01\n" +
 	"\x1fGetOrganizationLicensesOverview\x12?.meraki.organizations.v1.GetOrganizationLicensesOverviewRequest\x1a5.meraki.organizations.v1.OrganizationLicensesOverview\"^\xf2\xfd\x1bZ\n" +
-	"\x1fgetOrganizationLicensesOverview\x10\x01\x1a1/organizations/{organizationId}/licenses/overview \x020\x01\x12\x84\x02\n" +
-	"\x1eRenewOrganizationLicensesSeats\x12>.meraki.organizations.v1.RenewOrganizationLicensesSeatsRequest\x1a?.meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse\"a\xf2\xfd\x1b]\n" +
-	"\x1erenewOrganizationLicensesSeats\x10\x03\x1a3/organizations/{organizationId}/licenses/renewSeats \x020\x03@\x01\x12\xd8\x01\n" +
+	"\x1fgetOrganizationLicensesOverview\x10\x01\x1a1/organizations/{organizationId}/licenses/overview \x020\x01\x12\xbc\x02\n" +
+	"\x1eRenewOrganizationLicensesSeats\x12>.meraki.organizations.v1.RenewOrganizationLicensesSeatsRequest\x1a?.meraki.organizations.v1.RenewOrganizationLicensesSeatsResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"\x1erenewOrganizationLicensesSeats\x10\x03\x1a3/organizations/{organizationId}/licenses/renewSeats \x020\x03B6\n" +
+	"(/organizations/{organizationId}/licenses\x12\n" +
+	"renewSeats\x12\xd8\x01\n" +
 	"\x16GetOrganizationLicense\x126.meraki.organizations.v1.GetOrganizationLicenseRequest\x1a,.meraki.organizations.v1.OrganizationLicense\"X\xf2\xfd\x1bT\n" +
-	"\x16getOrganizationLicense\x10\x01\x1a4/organizations/{organizationId}/licenses/{licenseId} \x020\x01\x12\xe3\x01\n" +
-	"\x19UpdateOrganizationLicense\x129.meraki.organizations.v1.UpdateOrganizationLicenseRequest\x1a,.meraki.organizations.v1.OrganizationLicense\"]\xf2\xfd\x1bY\n" +
-	"\x19updateOrganizationLicense\x10\x02\x1a4/organizations/{organizationId}/licenses/{licenseId} \x020\x02@\x01\x12\xe9\x01\n" +
+	"\x16getOrganizationLicense\x10\x01\x1a4/organizations/{organizationId}/licenses/{licenseId} \x020\x01\x12\xb9\x02\n" +
+	"\x19UpdateOrganizationLicense\x129.meraki.organizations.v1.UpdateOrganizationLicenseRequest\x1a,.meraki.organizations.v1.OrganizationLicense\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"\x19updateOrganizationLicense\x10\x02\x1a4/organizations/{organizationId}/licenses/{licenseId} \x020\x02B@\n" +
+	"4/organizations/{organizationId}/licenses/{licenseId}\x12\x06update\x18\x01j\x12\n" +
+	"\fdeviceSerial\x10\x03\x18\x03\x12\xe9\x01\n" +
 	"\x1cGetOrganizationLoginSecurity\x12<.meraki.organizations.v1.GetOrganizationLoginSecurityRequest\x1a2.meraki.organizations.v1.OrganizationLoginSecurity\"W\xf2\xfd\x1bS\n" +
-	"\x1cgetOrganizationLoginSecurity\x10\x01\x1a-/organizations/{organizationId}/loginSecurity \x020\x01\x12\xf4\x01\n" +
-	"\x1fUpdateOrganizationLoginSecurity\x12?.meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest\x1a2.meraki.organizations.v1.OrganizationLoginSecurity\"\\\xf2\xfd\x1bX\n" +
-	"\x1fupdateOrganizationLoginSecurity\x10\x02\x1a-/organizations/{organizationId}/loginSecurity \x020\x02@\x01\x12\xed\x01\n" +
-	"\x17GetOrganizationNetworks\x127.meraki.organizations.v1.GetOrganizationNetworksRequest\x1a8.meraki.organizations.v1.GetOrganizationNetworksResponse\"_\xf2\xfd\x1b[\n" +
-	"\x17getOrganizationNetworks\x10\x01\x1a(/organizations/{organizationId}/networks \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05items\x12\xf2\x01\n" +
-	"\x1aStreamOrganizationNetworks\x127.meraki.organizations.v1.GetOrganizationNetworksRequest\x1a8.meraki.organizations.v1.GetOrganizationNetworksResponse\"_\xf2\xfd\x1b[\n" +
-	"\x17getOrganizationNetworks\x10\x01\x1a(/organizations/{organizationId}/networks \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05items0\x01\x12\xd7\x01\n" +
-	"\x19CreateOrganizationNetwork\x129.meraki.organizations.v1.CreateOrganizationNetworkRequest\x1a,.meraki.organizations.v1.OrganizationNetwork\"Q\xf2\xfd\x1bM\n" +
-	"\x19createOrganizationNetwork\x10\x03\x1a(/organizations/{organizationId}/networks \x020\x03@\x01\x12\xf5\x01\n" +
-	"\x1bCombineOrganizationNetworks\x12;.meraki.organizations.v1.CombineOrganizationNetworksRequest\x1a<.meraki.organizations.v1.CombineOrganizationNetworksResponse\"[\xf2\xfd\x1bW\n" +
-	"\x1bcombineOrganizationNetworks\x10\x03\x1a0/organizations/{organizationId}/networks/combine \x020\x03@\x01\x12\x83\x02\n" +
-	"\x1dGetOrganizationNetworksGroups\x12=.meraki.organizations.v1.GetOrganizationNetworksGroupsRequest\x1a>.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse\"c\xf2\xfd\x1b_\n" +
-	"\x1dgetOrganizationNetworksGroups\x10\x01\x1a//organizations/{organizationId}/networks/groups \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\x88\x02\n" +
-	" StreamOrganizationNetworksGroups\x12=.meraki.organizations.v1.GetOrganizationNetworksGroupsRequest\x1a>.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse\"c\xf2\xfd\x1b_\n" +
-	"\x1dgetOrganizationNetworksGroups\x10\x01\x1a//organizations/{organizationId}/networks/groups \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xf6\x01\n" +
-	"\x1fCreateOrganizationNetworksGroup\x12?.meraki.organizations.v1.CreateOrganizationNetworksGroupRequest\x1a2.meraki.organizations.v1.OrganizationNetworksGroup\"^\xf2\xfd\x1bZ\n" +
-	"\x1fcreateOrganizationNetworksGroup\x10\x03\x1a//organizations/{organizationId}/networks/groups \x020\x03@\x01\x12\xcf\x02\n" +
+	"\x1cgetOrganizationLoginSecurity\x10\x01\x1a-/organizations/{organizationId}/loginSecurity \x020\x01\x12\xaf\x02\n" +
+	"\x1fUpdateOrganizationLoginSecurity\x12?.meraki.organizations.v1.UpdateOrganizationLoginSecurityRequest\x1a2.meraki.organizations.v1.OrganizationLoginSecurity\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"\x1fupdateOrganizationLoginSecurity\x10\x02\x1a-/organizations/{organizationId}/loginSecurity \x020\x02B9\n" +
+	"-/organizations/{organizationId}/loginSecurity\x12\x06update\x18\x01\x12\xf3\x01\n" +
+	"\x17GetOrganizationNetworks\x127.meraki.organizations.v1.GetOrganizationNetworksRequest\x1a8.meraki.organizations.v1.GetOrganizationNetworksResponse\"e\xf2\xfd\x1ba\n" +
+	"\x17getOrganizationNetworks\x10\x01\x1a(/organizations/{organizationId}/networks \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf8\x01\n" +
+	"\x1aStreamOrganizationNetworks\x127.meraki.organizations.v1.GetOrganizationNetworksRequest\x1a8.meraki.organizations.v1.GetOrganizationNetworksResponse\"e\xf2\xfd\x1ba\n" +
+	"\x17getOrganizationNetworks\x10\x01\x1a(/organizations/{organizationId}/networks \x02*\t\b\x01\x10\xa0\x8d\x06\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xa6\x02\n" +
+	"\x19CreateOrganizationNetwork\x129.meraki.organizations.v1.CreateOrganizationNetworkRequest\x1a,.meraki.organizations.v1.OrganizationNetwork\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x19createOrganizationNetwork\x10\x03\x1a(/organizations/{organizationId}/networks \x020\x03B4\n" +
+	"(/organizations/{organizationId}/networks\x12\x06create\x18\x01j\x17\n" +
+	"\x11copyFromNetworkId\x10\x03\x18\x02\x12\xbc\x02\n" +
+	"\x1bCombineOrganizationNetworks\x12;.meraki.organizations.v1.CombineOrganizationNetworksRequest\x1a<.meraki.organizations.v1.CombineOrganizationNetworksResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
+	"\x1bcombineOrganizationNetworks\x10\x03\x1a0/organizations/{organizationId}/networks/combine \x020\x03B3\n" +
+	"(/organizations/{organizationId}/networks\x12\acombinej\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\x8e\x02\n" +
+	"\x1dGetOrganizationNetworksGroups\x12=.meraki.organizations.v1.GetOrganizationNetworksGroupsRequest\x1a>.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse\"n\xf2\xfd\x1bj\n" +
+	"\x1dgetOrganizationNetworksGroups\x10\x01\x1a//organizations/{organizationId}/networks/groups \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\t\n" +
+	"\agroupId\x12\x93\x02\n" +
+	" StreamOrganizationNetworksGroups\x12=.meraki.organizations.v1.GetOrganizationNetworksGroupsRequest\x1a>.meraki.organizations.v1.GetOrganizationNetworksGroupsResponse\"n\xf2\xfd\x1bj\n" +
+	"\x1dgetOrganizationNetworksGroups\x10\x01\x1a//organizations/{organizationId}/networks/groups \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\t\n" +
+	"\agroupId0\x01\x12\xb3\x02\n" +
+	"\x1fCreateOrganizationNetworksGroup\x12?.meraki.organizations.v1.CreateOrganizationNetworksGroupRequest\x1a2.meraki.organizations.v1.OrganizationNetworksGroup\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"\x1fcreateOrganizationNetworksGroup\x10\x03\x1a//organizations/{organizationId}/networks/groups \x020\x03B;\n" +
+	"//organizations/{organizationId}/networks/groups\x12\x06create\x18\x01\x12\xcf\x02\n" +
 	",GetOrganizationNetworksGroupsOverviewByGroup\x12L.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupRequest\x1aM.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse\"\x81\x01\xf2\xfd\x1b}\n" +
 	",getOrganizationNetworksGroupsOverviewByGroup\x10\x01\x1a@/organizations/{organizationId}/networks/groups/overview/byGroup \x02*\x05\b\x01\x10\x88'0\x01\x12\xd4\x02\n" +
 	"/StreamOrganizationNetworksGroupsOverviewByGroup\x12L.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupRequest\x1aM.meraki.organizations.v1.GetOrganizationNetworksGroupsOverviewByGroupResponse\"\x81\x01\xf2\xfd\x1b}\n" +
-	",getOrganizationNetworksGroupsOverviewByGroup\x10\x01\x1a@/organizations/{organizationId}/networks/groups/overview/byGroup \x02*\x05\b\x01\x10\x88'0\x010\x01\x12\x80\x02\n" +
-	"\x1fUpdateOrganizationNetworksGroup\x12?.meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest\x1a2.meraki.organizations.v1.OrganizationNetworksGroup\"h\xf2\xfd\x1bd\n" +
-	"\x1fupdateOrganizationNetworksGroup\x10\x02\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02@\x01\x12\xe4\x01\n" +
-	"\x1fDeleteOrganizationNetworksGroup\x12?.meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
-	"\x1fdeleteOrganizationNetworksGroup\x10\x04\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02@\x01\x12\xa9\x02\n" +
-	"#BulkOrganizationNetworksGroupAssign\x12C.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest\x1aD.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse\"w\xf2\xfd\x1bs\n" +
-	"#bulkOrganizationNetworksGroupAssign\x10\x03\x1aD/organizations/{organizationId}/networks/groups/{groupId}/bulkAssign \x020\x03@\x01\x12\x83\x02\n" +
-	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1a\x16.google.protobuf.Empty\"{\xf2\xfd\x1bw\n" +
-	"%bulkOrganizationNetworksGroupUnassign\x10\x03\x1aF/organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign \x020\x03@\x01\x12\xc9\x01\n" +
+	",getOrganizationNetworksGroupsOverviewByGroup\x10\x01\x1a@/organizations/{organizationId}/networks/groups/overview/byGroup \x02*\x05\b\x01\x10\x88'0\x010\x01\x12\xc7\x02\n" +
+	"\x1fUpdateOrganizationNetworksGroup\x12?.meraki.organizations.v1.UpdateOrganizationNetworksGroupRequest\x1a2.meraki.organizations.v1.OrganizationNetworksGroup\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"\x1fupdateOrganizationNetworksGroup\x10\x02\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02BE\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\x06update\x18\x01\x12\xac\x02\n" +
+	"\x1fDeleteOrganizationNetworksGroup\x12?.meraki.organizations.v1.DeleteOrganizationNetworksGroupRequest\x1a\x16.google.protobuf.Empty\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"\x1fdeleteOrganizationNetworksGroup\x10\x04\x1a9/organizations/{organizationId}/networks/groups/{groupId} \x020\x02BF\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\adestroy\x18\x01\x12\x85\x03\n" +
+	"#BulkOrganizationNetworksGroupAssign\x12C.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignRequest\x1aD.meraki.organizations.v1.BulkOrganizationNetworksGroupAssignResponse\"\xd2\x01\xf2\xfd\x1b\xcd\x01\n" +
+	"#bulkOrganizationNetworksGroupAssign\x10\x03\x1aD/organizations/{organizationId}/networks/groups/{groupId}/bulkAssign \x020\x03BH\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\vbulk_assignj\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\xe1\x02\n" +
+	"%BulkOrganizationNetworksGroupUnassign\x12E.meraki.organizations.v1.BulkOrganizationNetworksGroupUnassignRequest\x1a\x16.google.protobuf.Empty\"\xd8\x01\xf2\xfd\x1b\xd3\x01\n" +
+	"%bulkOrganizationNetworksGroupUnassign\x10\x03\x1aF/organizations/{organizationId}/networks/groups/{groupId}/bulkUnassign \x020\x03BJ\n" +
+	"9/organizations/{organizationId}/networks/groups/{groupId}\x12\rbulk_unassignj\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\xc9\x01\n" +
 	"\x0fGetNetworkMoves\x12/.meraki.organizations.v1.GetNetworkMovesRequest\x1a0.meraki.organizations.v1.GetNetworkMovesResponse\"S\xf2\xfd\x1bO\n" +
 	"\x0fgetNetworkMoves\x10\x01\x1a./organizations/{organizationId}/networks/moves \x02*\x06\b\x01\x10d\x1820\x01\x12\xce\x01\n" +
 	"\x12StreamNetworkMoves\x12/.meraki.organizations.v1.GetNetworkMovesRequest\x1a0.meraki.organizations.v1.GetNetworkMovesResponse\"S\xf2\xfd\x1bO\n" +
-	"\x0fgetNetworkMoves\x10\x01\x1a./organizations/{organizationId}/networks/moves \x02*\x06\b\x01\x10d\x1820\x010\x01\x12\xbb\x01\n" +
-	"\x11CreateNetworkMove\x121.meraki.organizations.v1.CreateNetworkMoveRequest\x1a$.meraki.organizations.v1.NetworkMove\"M\xf2\xfd\x1bI\n" +
-	"\x11createNetworkMove\x10\x03\x1a./organizations/{organizationId}/networks/moves \x020\x03\x12\xe6\x01\n" +
+	"\x0fgetNetworkMoves\x10\x01\x1a./organizations/{organizationId}/networks/moves \x02*\x06\b\x01\x10d\x1820\x010\x01\x12\xec\x01\n" +
+	"\x11CreateNetworkMove\x121.meraki.organizations.v1.CreateNetworkMoveRequest\x1a$.meraki.organizations.v1.NetworkMove\"~\xf2\xfd\x1bz\n" +
+	"\x11createNetworkMove\x10\x03\x1a./organizations/{organizationId}/networks/moves \x020\x03j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02j\x1d\n" +
+	"\x17organizations.target.id\x10\x03\x18\x01\x12\xe6\x01\n" +
 	"\x1aGetOrganizationOpenapiSpec\x12:.meraki.organizations.v1.GetOrganizationOpenapiSpecRequest\x1a0.meraki.organizations.v1.OrganizationOpenapiSpec\"Z\xf2\xfd\x1bV\n" +
-	"\x1agetOrganizationOpenapiSpec\x10\x01\x1a+/organizations/{organizationId}/openapiSpec \x020\x01J\x05value\x12\xce\x02\n" +
-	"*GetOrganizationPoliciesAssignmentsByClient\x12J.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"*getOrganizationPoliciesAssignmentsByClient\x10\x01\x1a=/organizations/{organizationId}/policies/assignments/byClient \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xd3\x02\n" +
-	"-StreamOrganizationPoliciesAssignmentsByClient\x12J.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"*getOrganizationPoliciesAssignmentsByClient\x10\x01\x1a=/organizations/{organizationId}/policies/assignments/byClient \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\x96\x03\n" +
-	":GetOrganizationPoliciesGlobalFirewallApplicationCategories\x12Z.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest\x1a[.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
-	":getOrganizationPoliciesGlobalFirewallApplicationCategories\x10\x01\x1aN/organizations/{organizationId}/policies/global/firewall/applicationCategories \x020\x01J\x05items\x12\xd6\x02\n" +
-	"-GetOrganizationPoliciesGlobalFirewallRulesets\x12M.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest\x1aN.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"-getOrganizationPoliciesGlobalFirewallRulesets\x10\x01\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x02*\x06\b\x01\x10d\x18d0\x01\x12\xdb\x02\n" +
-	"0StreamOrganizationPoliciesGlobalFirewallRulesets\x12M.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest\x1aN.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"-getOrganizationPoliciesGlobalFirewallRulesets\x10\x01\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xc9\x02\n" +
-	"/CreateOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest\x1aB.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset\"\x80\x01\xf2\xfd\x1b|\n" +
-	"/createOrganizationPoliciesGlobalFirewallRuleset\x10\x03\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x020\x03@\x01\x12\xf0\x02\n" +
-	"2GetOrganizationPoliciesGlobalFirewallRulesetsRules\x12R.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest\x1aS.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	"2getOrganizationPoliciesGlobalFirewallRulesetsRules\x10\x01\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x02*\x06\b\x01\x10d\x18d0\x01\x12\xf5\x02\n" +
-	"5StreamOrganizationPoliciesGlobalFirewallRulesetsRules\x12R.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest\x1aS.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
-	"2getOrganizationPoliciesGlobalFirewallRulesetsRules\x10\x01\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xe4\x02\n" +
-	"4CreateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"4createOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x03\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x020\x03@\x01\x12\xed\x02\n" +
-	"4UpdateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
-	"4updateOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x02\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02@\x01\x12\xbc\x02\n" +
-	"4DeleteOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1a\x16.google.protobuf.Empty\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
-	"4deleteOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x04\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02@\x01\x12\xd6\x02\n" +
-	"/UpdateOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest\x1aB.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"/updateOrganizationPoliciesGlobalFirewallRuleset\x10\x02\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02@\x01\x12\xaa\x02\n" +
-	"/DeleteOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest\x1a\x16.google.protobuf.Empty\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"/deleteOrganizationPoliciesGlobalFirewallRuleset\x10\x04\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02@\x01\x12\xc5\x02\n" +
-	"*GetOrganizationPoliciesGlobalGroupPolicies\x12J.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationPoliciesGlobalGroupPolicies\x10\x01\x1a>/organizations/{organizationId}/policies/global/group/policies \x02*\x06\b\x01\x10d\x18d0\x01\x12\xca\x02\n" +
-	"-StreamOrganizationPoliciesGlobalGroupPolicies\x12J.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse\"~\xf2\xfd\x1bz\n" +
-	"*getOrganizationPoliciesGlobalGroupPolicies\x10\x01\x1a>/organizations/{organizationId}/policies/global/group/policies \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xb5\x02\n" +
-	"+CreateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"y\xf2\xfd\x1bu\n" +
-	"+createOrganizationPoliciesGlobalGroupPolicy\x10\x03\x1a>/organizations/{organizationId}/policies/global/group/policies \x020\x03@\x01\x12\xb9\x03\n" +
-	"AAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	"AassignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assign \x020\x03@\x01\x12\xe6\x03\n" +
+	"\x1agetOrganizationOpenapiSpec\x10\x01\x1a+/organizations/{organizationId}/openapiSpec \x020\x01J\x05value\x12\xe0\x02\n" +
+	"*GetOrganizationPoliciesAssignmentsByClient\x12J.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"*getOrganizationPoliciesAssignmentsByClient\x10\x01\x1a=/organizations/{organizationId}/policies/assignments/byClient \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xe5\x02\n" +
+	"-StreamOrganizationPoliciesAssignmentsByClient\x12J.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesAssignmentsByClientResponse\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
+	"*getOrganizationPoliciesAssignmentsByClient\x10\x01\x1a=/organizations/{organizationId}/policies/assignments/byClient \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x9c\x03\n" +
+	":GetOrganizationPoliciesGlobalFirewallApplicationCategories\x12Z.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesRequest\x1a[.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallApplicationCategoriesResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	":getOrganizationPoliciesGlobalFirewallApplicationCategories\x10\x01\x1aN/organizations/{organizationId}/policies/global/firewall/applicationCategories \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe3\x02\n" +
+	"-GetOrganizationPoliciesGlobalFirewallRulesets\x12M.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest\x1aN.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"-getOrganizationPoliciesGlobalFirewallRulesets\x10\x01\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x02*\x06\b\x01\x10d\x18d0\x01Z\v\n" +
+	"\trulesetId\x12\xe8\x02\n" +
+	"0StreamOrganizationPoliciesGlobalFirewallRulesets\x12M.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRequest\x1aN.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"-getOrganizationPoliciesGlobalFirewallRulesets\x10\x01\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x02*\x06\b\x01\x10d\x18d0\x01Z\v\n" +
+	"\trulesetId0\x01\x12\x97\x03\n" +
+	"/CreateOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetRequest\x1aB.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset\"\xce\x01\xf2\xfd\x1b\xc9\x01\n" +
+	"/createOrganizationPoliciesGlobalFirewallRuleset\x10\x03\x1aA/organizations/{organizationId}/policies/global/firewall/rulesets \x020\x03BM\n" +
+	"A/organizations/{organizationId}/policies/global/firewall/rulesets\x12\x06create\x18\x01\x12\xfa\x02\n" +
+	"2GetOrganizationPoliciesGlobalFirewallRulesetsRules\x12R.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest\x1aS.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"2getOrganizationPoliciesGlobalFirewallRulesetsRules\x10\x01\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x02*\x06\b\x01\x10d\x18d0\x01Z\b\n" +
+	"\x06ruleId\x12\xff\x02\n" +
+	"5StreamOrganizationPoliciesGlobalFirewallRulesetsRules\x12R.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesRequest\x1aS.meraki.organizations.v1.GetOrganizationPoliciesGlobalFirewallRulesetsRulesResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"2getOrganizationPoliciesGlobalFirewallRulesetsRules\x10\x01\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x02*\x06\b\x01\x10d\x18d0\x01Z\b\n" +
+	"\x06ruleId0\x01\x12\xb7\x03\n" +
+	"4CreateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.CreateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\xdf\x01\xf2\xfd\x1b\xda\x01\n" +
+	"4createOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x03\x1aG/organizations/{organizationId}/policies/global/firewall/rulesets/rules \x020\x03BS\n" +
+	"G/organizations/{organizationId}/policies/global/firewall/rulesets/rules\x12\x06create\x18\x01\x12\xc9\x03\n" +
+	"4UpdateOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1aG.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRulesetsRule\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
+	"4updateOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x02\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B\\\n" +
+	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\x06update\x18\x01\x12\x99\x03\n" +
+	"4DeleteOrganizationPoliciesGlobalFirewallRulesetsRule\x12T.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetsRuleRequest\x1a\x16.google.protobuf.Empty\"\xf2\x01\xf2\xfd\x1b\xed\x01\n" +
+	"4deleteOrganizationPoliciesGlobalFirewallRulesetsRule\x10\x04\x1aP/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId} \x020\x02B]\n" +
+	"P/organizations/{organizationId}/policies/global/firewall/rulesets/rules/{ruleId}\x12\adestroy\x18\x01\x12\xaf\x03\n" +
+	"/UpdateOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalFirewallRulesetRequest\x1aB.meraki.organizations.v1.OrganizationPoliciesGlobalFirewallRuleset\"\xe6\x01\xf2\xfd\x1b\xe1\x01\n" +
+	"/updateOrganizationPoliciesGlobalFirewallRuleset\x10\x02\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02BY\n" +
+	"M/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}\x12\x06update\x18\x01\x12\x84\x03\n" +
+	"/DeleteOrganizationPoliciesGlobalFirewallRuleset\x12O.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalFirewallRulesetRequest\x1a\x16.google.protobuf.Empty\"\xe7\x01\xf2\xfd\x1b\xe2\x01\n" +
+	"/deleteOrganizationPoliciesGlobalFirewallRuleset\x10\x04\x1aM/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId} \x020\x02BZ\n" +
+	"M/organizations/{organizationId}/policies/global/firewall/rulesets/{rulesetId}\x12\adestroy\x18\x01\x12\xd3\x02\n" +
+	"*GetOrganizationPoliciesGlobalGroupPolicies\x12J.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
+	"*getOrganizationPoliciesGlobalGroupPolicies\x10\x01\x1a>/organizations/{organizationId}/policies/global/group/policies \x02*\x06\b\x01\x10d\x18d0\x01Z\n" +
+	"\n" +
+	"\bpolicyId\x12\xd8\x02\n" +
+	"-StreamOrganizationPoliciesGlobalGroupPolicies\x12J.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesRequest\x1aK.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
+	"*getOrganizationPoliciesGlobalGroupPolicies\x10\x01\x1a>/organizations/{organizationId}/policies/global/group/policies \x02*\x06\b\x01\x10d\x18d0\x01Z\n" +
+	"\n" +
+	"\bpolicyId0\x01\x12\x81\x03\n" +
+	"+CreateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	"+createOrganizationPoliciesGlobalGroupPolicy\x10\x03\x1a>/organizations/{organizationId}/policies/global/group/policies \x020\x03BJ\n" +
+	">/organizations/{organizationId}/policies/global/group/policies\x12\x06create\x18\x01\x12\x96\x04\n" +
+	"AAssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.AssignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x89\x02\xf2\xfd\x1b\x84\x02\n" +
+	"AassignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assign \x020\x03B]\n" +
+	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06assign\x12\xe6\x03\n" +
 	"IGetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x12i.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest\x1aj.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
 	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xeb\x03\n" +
 	"LStreamOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x12i.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsRequest\x1aj.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignmentsResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
-	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xb9\x03\n" +
-	"ARemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	"AremoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/remove \x020\x03@\x01\x12\xd1\x03\n" +
-	"EGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x12e.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x1af.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
-	"EgetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x10\x01\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x02*\x06\b\x01\x10d\x18d0\x01\x12\xd6\x03\n" +
-	"HStreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x12e.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x1af.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
-	"EgetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x10\x01\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x02*\x06\b\x01\x10d\x18d0\x010\x01\x12\xc5\x03\n" +
-	"GCreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1aZ.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
-	"GcreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x03\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x020\x03@\x01\x12\xd4\x03\n" +
-	"GUpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1aZ.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
-	"GupdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x02\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02@\x01\x12\x90\x03\n" +
-	"GDeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1a\x16.google.protobuf.Empty\"\xc3\x01\xf2\xfd\x1b\xbe\x01\n" +
-	"GdeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x04\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02@\x01\x12\xc2\x02\n" +
-	"+UpdateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"+updateOrganizationPoliciesGlobalGroupPolicy\x10\x02\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02@\x01\x12\x9a\x02\n" +
-	"+DeleteOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"+deleteOrganizationPoliciesGlobalGroupPolicy\x10\x04\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02@\x01\x12\x85\x02\n" +
-	"\x1cGetOrganizationPolicyObjects\x12<.meraki.organizations.v1.GetOrganizationPolicyObjectsRequest\x1a=.meraki.organizations.v1.GetOrganizationPolicyObjectsResponse\"h\xf2\xfd\x1bd\n" +
-	"\x1cgetOrganizationPolicyObjects\x10\x01\x1a-/organizations/{organizationId}/policyObjects \x02*\b\b\x01\x10\x88'\x18\x88'0\x01J\x05items\x12\x8a\x02\n" +
-	"\x1fStreamOrganizationPolicyObjects\x12<.meraki.organizations.v1.GetOrganizationPolicyObjectsRequest\x1a=.meraki.organizations.v1.GetOrganizationPolicyObjectsResponse\"h\xf2\xfd\x1bd\n" +
-	"\x1cgetOrganizationPolicyObjects\x10\x01\x1a-/organizations/{organizationId}/policyObjects \x02*\b\b\x01\x10\x88'\x18\x88'0\x01J\x05items0\x01\x12\xf0\x01\n" +
-	"\x1eCreateOrganizationPolicyObject\x12>.meraki.organizations.v1.CreateOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"[\xf2\xfd\x1bW\n" +
-	"\x1ecreateOrganizationPolicyObject\x10\x03\x1a-/organizations/{organizationId}/policyObjects \x020\x03@\x01\x12\xa4\x02\n" +
-	"\"GetOrganizationPolicyObjectsGroups\x12B.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest\x1aC.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse\"u\xf2\xfd\x1bq\n" +
-	"\"getOrganizationPolicyObjectsGroups\x10\x01\x1a4/organizations/{organizationId}/policyObjects/groups \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa9\x02\n" +
-	"%StreamOrganizationPolicyObjectsGroups\x12B.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest\x1aC.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse\"u\xf2\xfd\x1bq\n" +
-	"\"getOrganizationPolicyObjectsGroups\x10\x01\x1a4/organizations/{organizationId}/policyObjects/groups \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x8f\x02\n" +
-	"$CreateOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"h\xf2\xfd\x1bd\n" +
-	"$createOrganizationPolicyObjectsGroup\x10\x03\x1a4/organizations/{organizationId}/policyObjects/groups \x020\x03@\x01\x12\x9a\x02\n" +
+	"IgetOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsAssignments\x10\x01\x1a_/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\x96\x04\n" +
+	"ARemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x12a.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsRequest\x1ab.meraki.organizations.v1.RemoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroupsResponse\"\x89\x02\xf2\xfd\x1b\x84\x02\n" +
+	"AremoveOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups\x10\x03\x1aZ/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups/remove \x020\x03B]\n" +
+	"S/organizations/{organizationId}/policies/global/group/policies/adaptivePolicyGroups\x12\x06remove\x12\xe1\x03\n" +
+	"EGetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x12e.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x1af.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
+	"EgetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x10\x01\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x02*\x06\b\x01\x10d\x18d0\x01Z\x0e\n" +
+	"\fassignmentId\x12\xe6\x03\n" +
+	"HStreamOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x12e.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsRequest\x1af.meraki.organizations.v1.GetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentsResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
+	"EgetOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignments\x10\x01\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x02*\x06\b\x01\x10d\x18d0\x01Z\x0e\n" +
+	"\fassignmentId0\x01\x12\xad\x04\n" +
+	"GCreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.CreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1aZ.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\"\x9c\x02\xf2\xfd\x1b\x97\x02\n" +
+	"GcreateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x03\x1a\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments \x020\x03Bh\n" +
+	"\\/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments\x12\x06create\x18\x01\x12\xcb\x04\n" +
+	"GUpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1aZ.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\"\xba\x02\xf2\xfd\x1b\xb5\x02\n" +
+	"GupdateOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x02\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02Bw\n" +
+	"k/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}\x12\x06update\x18\x01\x12\x88\x04\n" +
+	"GDeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x12g.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignmentRequest\x1a\x16.google.protobuf.Empty\"\xbb\x02\xf2\xfd\x1b\xb6\x02\n" +
+	"GdeleteOrganizationPoliciesGlobalGroupPoliciesFirewallRulesetsAssignment\x10\x04\x1ak/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId} \x020\x02Bx\n" +
+	"k/organizations/{organizationId}/policies/global/group/policies/firewall/rulesets/assignments/{assignmentId}\x12\adestroy\x18\x01\x12\x97\x03\n" +
+	"+UpdateOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.UpdateOrganizationPoliciesGlobalGroupPolicyRequest\x1a>.meraki.organizations.v1.OrganizationPoliciesGlobalGroupPolicy\"\xda\x01\xf2\xfd\x1b\xd5\x01\n" +
+	"+updateOrganizationPoliciesGlobalGroupPolicy\x10\x02\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02BU\n" +
+	"I/organizations/{organizationId}/policies/global/group/policies/{policyId}\x12\x06update\x18\x01\x12\xf0\x02\n" +
+	"+DeleteOrganizationPoliciesGlobalGroupPolicy\x12K.meraki.organizations.v1.DeleteOrganizationPoliciesGlobalGroupPolicyRequest\x1a\x16.google.protobuf.Empty\"\xdb\x01\xf2\xfd\x1b\xd6\x01\n" +
+	"+deleteOrganizationPoliciesGlobalGroupPolicy\x10\x04\x1aI/organizations/{organizationId}/policies/global/group/policies/{policyId} \x020\x02BV\n" +
+	"I/organizations/{organizationId}/policies/global/group/policies/{policyId}\x12\adestroy\x18\x01\x12\x8b\x02\n" +
+	"\x1cGetOrganizationPolicyObjects\x12<.meraki.organizations.v1.GetOrganizationPolicyObjectsRequest\x1a=.meraki.organizations.v1.GetOrganizationPolicyObjectsResponse\"n\xf2\xfd\x1bj\n" +
+	"\x1cgetOrganizationPolicyObjects\x10\x01\x1a-/organizations/{organizationId}/policyObjects \x02*\b\b\x01\x10\x88'\x18\x88'0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x90\x02\n" +
+	"\x1fStreamOrganizationPolicyObjects\x12<.meraki.organizations.v1.GetOrganizationPolicyObjectsRequest\x1a=.meraki.organizations.v1.GetOrganizationPolicyObjectsResponse\"n\xf2\xfd\x1bj\n" +
+	"\x1cgetOrganizationPolicyObjects\x10\x01\x1a-/organizations/{organizationId}/policyObjects \x02*\b\b\x01\x10\x88'\x18\x88'0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xab\x02\n" +
+	"\x1eCreateOrganizationPolicyObject\x12>.meraki.organizations.v1.CreateOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"\x1ecreateOrganizationPolicyObject\x10\x03\x1a-/organizations/{organizationId}/policyObjects \x020\x03B9\n" +
+	"-/organizations/{organizationId}/policyObjects\x12\x06create\x18\x01\x12\xaa\x02\n" +
+	"\"GetOrganizationPolicyObjectsGroups\x12B.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest\x1aC.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse\"{\xf2\xfd\x1bw\n" +
+	"\"getOrganizationPolicyObjectsGroups\x10\x01\x1a4/organizations/{organizationId}/policyObjects/groups \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xaf\x02\n" +
+	"%StreamOrganizationPolicyObjectsGroups\x12B.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsRequest\x1aC.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupsResponse\"{\xf2\xfd\x1bw\n" +
+	"\"getOrganizationPolicyObjectsGroups\x10\x01\x1a4/organizations/{organizationId}/policyObjects/groups \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xd1\x02\n" +
+	"$CreateOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.CreateOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"$createOrganizationPolicyObjectsGroup\x10\x03\x1a4/organizations/{organizationId}/policyObjects/groups \x020\x03B@\n" +
+	"4/organizations/{organizationId}/policyObjects/groups\x12\x06create\x18\x01\x12\x9a\x02\n" +
 	"!GetOrganizationPolicyObjectsGroup\x12A.meraki.organizations.v1.GetOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"y\xf2\xfd\x1bu\n" +
-	"!getOrganizationPolicyObjectsGroup\x10\x01\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x01\x12\xa5\x02\n" +
-	"$UpdateOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"~\xf2\xfd\x1bz\n" +
-	"$updateOrganizationPolicyObjectsGroup\x10\x02\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02@\x01\x12\x84\x02\n" +
-	"$DeleteOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest\x1a\x16.google.protobuf.Empty\"~\xf2\xfd\x1bz\n" +
-	"$deleteOrganizationPolicyObjectsGroup\x10\x04\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02@\x01\x12\xf6\x01\n" +
+	"!getOrganizationPolicyObjectsGroup\x10\x01\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x01\x12\xfd\x02\n" +
+	"$UpdateOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.UpdateOrganizationPolicyObjectsGroupRequest\x1a7.meraki.organizations.v1.OrganizationPolicyObjectsGroup\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"$updateOrganizationPolicyObjectsGroup\x10\x02\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02BV\n" +
+	"J/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}\x12\x06update\x18\x01\x12\xdd\x02\n" +
+	"$DeleteOrganizationPolicyObjectsGroup\x12D.meraki.organizations.v1.DeleteOrganizationPolicyObjectsGroupRequest\x1a\x16.google.protobuf.Empty\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
+	"$deleteOrganizationPolicyObjectsGroup\x10\x04\x1aJ/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId} \x020\x02BW\n" +
+	"J/organizations/{organizationId}/policyObjects/groups/{policyObjectGroupId}\x12\adestroy\x18\x01\x12\xf6\x01\n" +
 	"\x1bGetOrganizationPolicyObject\x12;.meraki.organizations.v1.GetOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"g\xf2\xfd\x1bc\n" +
-	"\x1bgetOrganizationPolicyObject\x10\x01\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x01\x12\x81\x02\n" +
-	"\x1eUpdateOrganizationPolicyObject\x12>.meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"l\xf2\xfd\x1bh\n" +
-	"\x1eupdateOrganizationPolicyObject\x10\x02\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02@\x01\x12\xe6\x01\n" +
-	"\x1eDeleteOrganizationPolicyObject\x12>.meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest\x1a\x16.google.protobuf.Empty\"l\xf2\xfd\x1bh\n" +
-	"\x1edeleteOrganizationPolicyObject\x10\x04\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02@\x01\x12\xbc\x01\n" +
+	"\x1bgetOrganizationPolicyObject\x10\x01\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x01\x12\xcd\x02\n" +
+	"\x1eUpdateOrganizationPolicyObject\x12>.meraki.organizations.v1.UpdateOrganizationPolicyObjectRequest\x1a1.meraki.organizations.v1.OrganizationPolicyObject\"\xb7\x01\xf2\xfd\x1b\xb2\x01\n" +
+	"\x1eupdateOrganizationPolicyObject\x10\x02\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02BJ\n" +
+	">/organizations/{organizationId}/policyObjects/{policyObjectId}\x12\x06update\x18\x01\x12\xb3\x02\n" +
+	"\x1eDeleteOrganizationPolicyObject\x12>.meraki.organizations.v1.DeleteOrganizationPolicyObjectRequest\x1a\x16.google.protobuf.Empty\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	"\x1edeleteOrganizationPolicyObject\x10\x04\x1a>/organizations/{organizationId}/policyObjects/{policyObjectId} \x020\x02BK\n" +
+	">/organizations/{organizationId}/policyObjects/{policyObjectId}\x12\adestroy\x18\x01\x12\xbc\x01\n" +
 	"\x13GetOrganizationSaml\x123.meraki.organizations.v1.GetOrganizationSamlRequest\x1a).meraki.organizations.v1.OrganizationSaml\"E\xf2\xfd\x1bA\n" +
 	"\x13getOrganizationSaml\x10\x01\x1a$/organizations/{organizationId}/saml \x020\x01\x12\xc5\x01\n" +
 	"\x16UpdateOrganizationSaml\x126.meraki.organizations.v1.UpdateOrganizationSamlRequest\x1a).meraki.organizations.v1.OrganizationSaml\"H\xf2\xfd\x1bD\n" +
-	"\x16updateOrganizationSaml\x10\x02\x1a$/organizations/{organizationId}/saml \x020\x02\x12\xe3\x01\n" +
-	"\x17GetOrganizationSamlIdps\x127.meraki.organizations.v1.GetOrganizationSamlIdpsRequest\x1a8.meraki.organizations.v1.GetOrganizationSamlIdpsResponse\"U\xf2\xfd\x1bQ\n" +
-	"\x17getOrganizationSamlIdps\x10\x01\x1a)/organizations/{organizationId}/saml/idps \x020\x01J\x05items\x12\xeb\x01\n" +
-	"\x19CreateOrganizationSamlIdp\x129.meraki.organizations.v1.CreateOrganizationSamlIdpRequest\x1a8.meraki.organizations.v1.GetOrganizationSamlIdpsResponse\"Y\xf2\xfd\x1bU\n" +
-	"\x19createOrganizationSamlIdp\x10\x03\x1a)/organizations/{organizationId}/saml/idps \x020\x03@\x01J\x05items\x12\xd5\x01\n" +
+	"\x16updateOrganizationSaml\x10\x02\x1a$/organizations/{organizationId}/saml \x020\x02\x12\xec\x01\n" +
+	"\x17GetOrganizationSamlIdps\x127.meraki.organizations.v1.GetOrganizationSamlIdpsRequest\x1a8.meraki.organizations.v1.GetOrganizationSamlIdpsResponse\"^\xf2\xfd\x1bZ\n" +
+	"\x17getOrganizationSamlIdps\x10\x01\x1a)/organizations/{organizationId}/saml/idps \x020\x01J\x05itemsZ\a\n" +
+	"\x05idpId\x12\xa2\x02\n" +
+	"\x19CreateOrganizationSamlIdp\x129.meraki.organizations.v1.CreateOrganizationSamlIdpRequest\x1a8.meraki.organizations.v1.GetOrganizationSamlIdpsResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	"\x19createOrganizationSamlIdp\x10\x03\x1a)/organizations/{organizationId}/saml/idps \x020\x03B5\n" +
+	")/organizations/{organizationId}/saml/idps\x12\x06create\x18\x01J\x05items\x12\xd5\x01\n" +
 	"\x16GetOrganizationSamlIdp\x126.meraki.organizations.v1.GetOrganizationSamlIdpRequest\x1a,.meraki.organizations.v1.OrganizationSamlIdp\"U\xf2\xfd\x1bQ\n" +
-	"\x16getOrganizationSamlIdp\x10\x01\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x01\x12\xf5\x01\n" +
-	"\x19UpdateOrganizationSamlIdp\x129.meraki.organizations.v1.UpdateOrganizationSamlIdpRequest\x1a:.meraki.organizations.v1.UpdateOrganizationSamlIdpResponse\"a\xf2\xfd\x1b]\n" +
-	"\x19updateOrganizationSamlIdp\x10\x02\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02@\x01J\x05items\x12\xca\x01\n" +
-	"\x19DeleteOrganizationSamlIdp\x129.meraki.organizations.v1.DeleteOrganizationSamlIdpRequest\x1a\x16.google.protobuf.Empty\"Z\xf2\xfd\x1bV\n" +
-	"\x19deleteOrganizationSamlIdp\x10\x04\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02@\x01\x12\xe7\x01\n" +
-	"\x18GetOrganizationSamlRoles\x128.meraki.organizations.v1.GetOrganizationSamlRolesRequest\x1a9.meraki.organizations.v1.GetOrganizationSamlRolesResponse\"V\xf2\xfd\x1bR\n" +
-	"\x18getOrganizationSamlRoles\x10\x01\x1a)/organizations/{organizationId}/samlRoles \x020\x01J\x05items\x12\xda\x01\n" +
-	"\x1aCreateOrganizationSamlRole\x12:.meraki.organizations.v1.CreateOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"Q\xf2\xfd\x1bM\n" +
-	"\x1acreateOrganizationSamlRole\x10\x03\x1a)/organizations/{organizationId}/samlRoles \x020\x03\x12\xde\x01\n" +
+	"\x16getOrganizationSamlIdp\x10\x01\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x01\x12\xb4\x02\n" +
+	"\x19UpdateOrganizationSamlIdp\x129.meraki.organizations.v1.UpdateOrganizationSamlIdpRequest\x1a:.meraki.organizations.v1.UpdateOrganizationSamlIdpResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x19updateOrganizationSamlIdp\x10\x02\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02B=\n" +
+	"1/organizations/{organizationId}/saml/idps/{idpId}\x12\x06update\x18\x01J\x05items\x12\x8a\x02\n" +
+	"\x19DeleteOrganizationSamlIdp\x129.meraki.organizations.v1.DeleteOrganizationSamlIdpRequest\x1a\x16.google.protobuf.Empty\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x19deleteOrganizationSamlIdp\x10\x04\x1a1/organizations/{organizationId}/saml/idps/{idpId} \x020\x02B>\n" +
+	"1/organizations/{organizationId}/saml/idps/{idpId}\x12\adestroy\x18\x01\x12\xed\x01\n" +
+	"\x18GetOrganizationSamlRoles\x128.meraki.organizations.v1.GetOrganizationSamlRolesRequest\x1a9.meraki.organizations.v1.GetOrganizationSamlRolesResponse\"\\\xf2\xfd\x1bX\n" +
+	"\x18getOrganizationSamlRoles\x10\x01\x1a)/organizations/{organizationId}/samlRoles \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xef\x01\n" +
+	"\x1aCreateOrganizationSamlRole\x12:.meraki.organizations.v1.CreateOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"f\xf2\xfd\x1bb\n" +
+	"\x1acreateOrganizationSamlRole\x10\x03\x1a)/organizations/{organizationId}/samlRoles \x020\x03j\x13\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xde\x01\n" +
 	"\x17GetOrganizationSamlRole\x127.meraki.organizations.v1.GetOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"[\xf2\xfd\x1bW\n" +
-	"\x17getOrganizationSamlRole\x10\x01\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x01\x12\xe7\x01\n" +
-	"\x1aUpdateOrganizationSamlRole\x12:.meraki.organizations.v1.UpdateOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"^\xf2\xfd\x1bZ\n" +
-	"\x1aupdateOrganizationSamlRole\x10\x02\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02\x12\xd0\x01\n" +
+	"\x17getOrganizationSamlRole\x10\x01\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x01\x12\xfc\x01\n" +
+	"\x1aUpdateOrganizationSamlRole\x12:.meraki.organizations.v1.UpdateOrganizationSamlRoleRequest\x1a-.meraki.organizations.v1.OrganizationSamlRole\"s\xf2\xfd\x1bo\n" +
+	"\x1aupdateOrganizationSamlRole\x10\x02\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02j\x13\n" +
+	"\rnetworks[].id\x10\x03\x18\x02\x12\xd0\x01\n" +
 	"\x1aDeleteOrganizationSamlRole\x12:.meraki.organizations.v1.DeleteOrganizationSamlRoleRequest\x1a\x16.google.protobuf.Empty\"^\xf2\xfd\x1bZ\n" +
-	"\x1adeleteOrganizationSamlRole\x10\x04\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02\x12\xfa\x01\n" +
-	"\x1dGetOrganizationSaseConnectors\x12=.meraki.organizations.v1.GetOrganizationSaseConnectorsRequest\x1a>.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse\"Z\xf2\xfd\x1bV\n" +
-	"\x1dgetOrganizationSaseConnectors\x10\x01\x1a//organizations/{organizationId}/sase/connectors \x020\x01\x12\xa8\x02\n" +
-	"%BatchOrganizationSaseConnectorsDelete\x12E.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest\x1aF.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse\"p\xf2\xfd\x1bl\n" +
-	"%batchOrganizationSaseConnectorsDelete\x10\x03\x1a;/organizations/{organizationId}/sase/connectors/batchDelete \x020\x03@\x01\x12\x80\x02\n" +
-	"!CreateOrganizationSaseIntegration\x12A.meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest\x1a4.meraki.organizations.v1.OrganizationSaseIntegration\"b\xf2\xfd\x1b^\n" +
-	"!createOrganizationSaseIntegration\x10\x03\x1a1/organizations/{organizationId}/sase/integrations \x020\x03@\x01\x12\x85\x02\n" +
+	"\x1adeleteOrganizationSamlRole\x10\x04\x1a6/organizations/{organizationId}/samlRoles/{samlRoleId} \x020\x02\x12\x80\x02\n" +
+	"\x1dGetOrganizationSaseConnectors\x12=.meraki.organizations.v1.GetOrganizationSaseConnectorsRequest\x1a>.meraki.organizations.v1.GetOrganizationSaseConnectorsResponse\"`\xf2\xfd\x1b\\\n" +
+	"\x1dgetOrganizationSaseConnectors\x10\x01\x1a//organizations/{organizationId}/sase/connectors \x020\x01Z\x04\n" +
+	"\x02id\x12\xe5\x02\n" +
+	"%BatchOrganizationSaseConnectorsDelete\x12E.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteRequest\x1aF.meraki.organizations.v1.BatchOrganizationSaseConnectorsDeleteResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"%batchOrganizationSaseConnectorsDelete\x10\x03\x1a;/organizations/{organizationId}/sase/connectors/batchDelete \x020\x03B;\n" +
+	"//organizations/{organizationId}/sase/connectors\x12\bteardown\x12\xbf\x02\n" +
+	"!CreateOrganizationSaseIntegration\x12A.meraki.organizations.v1.CreateOrganizationSaseIntegrationRequest\x1a4.meraki.organizations.v1.OrganizationSaseIntegration\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	"!createOrganizationSaseIntegration\x10\x03\x1a1/organizations/{organizationId}/sase/integrations \x020\x03B=\n" +
+	"1/organizations/{organizationId}/sase/integrations\x12\x06create\x18\x01\x12\x85\x02\n" +
 	"\x1eGetOrganizationSaseIntegration\x12>.meraki.organizations.v1.GetOrganizationSaseIntegrationRequest\x1a4.meraki.organizations.v1.OrganizationSaseIntegration\"m\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationSaseIntegration\x10\x01\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x01\x12\xf2\x01\n" +
-	"!DeleteOrganizationSaseIntegration\x12A.meraki.organizations.v1.DeleteOrganizationSaseIntegrationRequest\x1a\x16.google.protobuf.Empty\"r\xf2\xfd\x1bn\n" +
-	"!deleteOrganizationSaseIntegration\x10\x04\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x02@\x01\x12\xa2\x02\n" +
+	"\x1egetOrganizationSaseIntegration\x10\x01\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x01\x12\xc2\x02\n" +
+	"!DeleteOrganizationSaseIntegration\x12A.meraki.organizations.v1.DeleteOrganizationSaseIntegrationRequest\x1a\x16.google.protobuf.Empty\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
+	"!deleteOrganizationSaseIntegration\x10\x04\x1aA/organizations/{organizationId}/sase/integrations/{integrationId} \x020\x02BN\n" +
+	"A/organizations/{organizationId}/sase/integrations/{integrationId}\x12\adestroy\x18\x01\x12\xa2\x02\n" +
 	"#GetOrganizationSaseNetworksEligible\x12C.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleRequest\x1aD.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse\"p\xf2\xfd\x1bl\n" +
 	"#getOrganizationSaseNetworksEligible\x10\x01\x1a6/organizations/{organizationId}/sase/networks/eligible \x02*\a\b\x01\x10\xe8\a\x18\x050\x01\x12\xa7\x02\n" +
 	"&StreamOrganizationSaseNetworksEligible\x12C.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleRequest\x1aD.meraki.organizations.v1.GetOrganizationSaseNetworksEligibleResponse\"p\xf2\xfd\x1bl\n" +
 	"#getOrganizationSaseNetworksEligible\x10\x01\x1a6/organizations/{organizationId}/sase/networks/eligible \x02*\a\b\x01\x10\xe8\a\x18\x050\x010\x01\x12\xeb\x01\n" +
 	"\x1aGetOrganizationSaseRegions\x12:.meraki.organizations.v1.GetOrganizationSaseRegionsRequest\x1a;.meraki.organizations.v1.GetOrganizationSaseRegionsResponse\"T\xf2\xfd\x1bP\n" +
-	"\x1agetOrganizationSaseRegions\x10\x01\x1a,/organizations/{organizationId}/sase/regions \x020\x01\x12\xea\x01\n" +
-	"\x18GetOrganizationSaseSites\x128.meraki.organizations.v1.GetOrganizationSaseSitesRequest\x1a9.meraki.organizations.v1.GetOrganizationSaseSitesResponse\"Y\xf2\xfd\x1bU\n" +
+	"\x1agetOrganizationSaseRegions\x10\x01\x1a,/organizations/{organizationId}/sase/regions \x020\x01\x12\xf4\x01\n" +
+	"\x18GetOrganizationSaseSites\x128.meraki.organizations.v1.GetOrganizationSaseSitesRequest\x1a9.meraki.organizations.v1.GetOrganizationSaseSitesResponse\"c\xf2\xfd\x1b_\n" +
 	"\x18getOrganizationSaseSites\x10\x01\x1a*/organizations/{organizationId}/sase/sites \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01\x12\xef\x01\n" +
-	"\x1bStreamOrganizationSaseSites\x128.meraki.organizations.v1.GetOrganizationSaseSitesRequest\x1a9.meraki.organizations.v1.GetOrganizationSaseSitesResponse\"Y\xf2\xfd\x1bU\n" +
+	"0\x01Z\b\n" +
+	"\x06siteId\x12\xf9\x01\n" +
+	"\x1bStreamOrganizationSaseSites\x128.meraki.organizations.v1.GetOrganizationSaseSitesRequest\x1a9.meraki.organizations.v1.GetOrganizationSaseSitesResponse\"c\xf2\xfd\x1b_\n" +
 	"\x18getOrganizationSaseSites\x10\x01\x1a*/organizations/{organizationId}/sase/sites \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x010\x01\x12\xf6\x01\n" +
-	"\x1bAttachOrganizationSaseSites\x12;.meraki.organizations.v1.AttachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.AttachOrganizationSaseSitesResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x1battachOrganizationSaseSites\x10\x03\x1a1/organizations/{organizationId}/sase/sites/attach \x020\x03@\x01\x12\xe3\x02\n" +
+	"0\x01Z\b\n" +
+	"\x06siteId0\x01\x12\xc6\x02\n" +
+	"\x1bAttachOrganizationSaseSites\x12;.meraki.organizations.v1.AttachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.AttachOrganizationSaseSitesResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"\x1battachOrganizationSaseSites\x10\x03\x1a1/organizations/{organizationId}/sase/sites/attach \x020\x03B4\n" +
+	"*/organizations/{organizationId}/sase/sites\x12\x06createj\x18\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\xe3\x02\n" +
 	"1GetOrganizationSaseSitesConnectivityHistoryBySite\x12Q.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteRequest\x1aR.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityHistoryBySiteResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
 	"1getOrganizationSaseSitesConnectivityHistoryBySite\x10\x01\x1aF/organizations/{organizationId}/sase/sites/connectivity/history/bySite \x020\x01\x12\xbc\x02\n" +
 	",GetOrganizationSaseSitesConnectivityOverview\x12L.meraki.organizations.v1.GetOrganizationSaseSitesConnectivityOverviewRequest\x1aB.meraki.organizations.v1.OrganizationSaseSitesConnectivityOverview\"z\xf2\xfd\x1bv\n" +
-	",getOrganizationSaseSitesConnectivityOverview\x10\x01\x1a@/organizations/{organizationId}/sase/sites/connectivity/overview \x020\x01\x12\xf6\x01\n" +
-	"\x1bDetachOrganizationSaseSites\x12;.meraki.organizations.v1.DetachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.DetachOrganizationSaseSitesResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x1bdetachOrganizationSaseSites\x10\x03\x1a1/organizations/{organizationId}/sase/sites/detach \x020\x03@\x01\x12\xe6\x01\n" +
-	"\x1aUpdateOrganizationSaseSite\x12:.meraki.organizations.v1.UpdateOrganizationSaseSiteRequest\x1a-.meraki.organizations.v1.OrganizationSaseSite\"]\xf2\xfd\x1bY\n" +
-	"\x1aupdateOrganizationSaseSite\x10\x02\x1a3/organizations/{organizationId}/sase/sites/{siteId} \x020\x02@\x01\x12\xbc\x01\n" +
+	",getOrganizationSaseSitesConnectivityOverview\x10\x01\x1a@/organizations/{organizationId}/sase/sites/connectivity/overview \x020\x01\x12\xac\x02\n" +
+	"\x1bDetachOrganizationSaseSites\x12;.meraki.organizations.v1.DetachOrganizationSaseSitesRequest\x1a<.meraki.organizations.v1.DetachOrganizationSaseSitesResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"\x1bdetachOrganizationSaseSites\x10\x03\x1a1/organizations/{organizationId}/sase/sites/detach \x020\x03B4\n" +
+	"*/organizations/{organizationId}/sase/sites\x12\x06detach\x12\xa7\x02\n" +
+	"\x1aUpdateOrganizationSaseSite\x12:.meraki.organizations.v1.UpdateOrganizationSaseSiteRequest\x1a-.meraki.organizations.v1.OrganizationSaseSite\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"\x1aupdateOrganizationSaseSite\x10\x02\x1a3/organizations/{organizationId}/sase/sites/{siteId} \x020\x02B?\n" +
+	"3/organizations/{organizationId}/sase/sites/{siteId}\x12\x06update\x18\x01\x12\xbc\x01\n" +
 	"\x13GetOrganizationSnmp\x123.meraki.organizations.v1.GetOrganizationSnmpRequest\x1a).meraki.organizations.v1.OrganizationSnmp\"E\xf2\xfd\x1bA\n" +
-	"\x13getOrganizationSnmp\x10\x01\x1a$/organizations/{organizationId}/snmp \x020\x01\x12\xc7\x01\n" +
-	"\x16UpdateOrganizationSnmp\x126.meraki.organizations.v1.UpdateOrganizationSnmpRequest\x1a).meraki.organizations.v1.OrganizationSnmp\"J\xf2\xfd\x1bF\n" +
-	"\x16updateOrganizationSnmp\x10\x02\x1a$/organizations/{organizationId}/snmp \x020\x02@\x01\x12\xe6\x01\n" +
+	"\x13getOrganizationSnmp\x10\x01\x1a$/organizations/{organizationId}/snmp \x020\x01\x12\xf7\x01\n" +
+	"\x16UpdateOrganizationSnmp\x126.meraki.organizations.v1.UpdateOrganizationSnmpRequest\x1a).meraki.organizations.v1.OrganizationSnmp\"z\xf2\xfd\x1bv\n" +
+	"\x16updateOrganizationSnmp\x10\x02\x1a$/organizations/{organizationId}/snmp \x020\x02B0\n" +
+	"$/organizations/{organizationId}/snmp\x12\x06update\x18\x01\x12\xe6\x01\n" +
 	"\x1aGetOrganizationSplashAsset\x12:.meraki.organizations.v1.GetOrganizationSplashAssetRequest\x1a0.meraki.organizations.v1.OrganizationSplashAsset\"Z\xf2\xfd\x1bV\n" +
-	"\x1agetOrganizationSplashAsset\x10\x01\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x01\x12\xd7\x01\n" +
-	"\x1dDeleteOrganizationSplashAsset\x12=.meraki.organizations.v1.DeleteOrganizationSplashAssetRequest\x1a\x16.google.protobuf.Empty\"_\xf2\xfd\x1b[\n" +
-	"\x1ddeleteOrganizationSplashAsset\x10\x04\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x02@\x01\x12\xf7\x01\n" +
-	"\x1bGetOrganizationSplashThemes\x12;.meraki.organizations.v1.GetOrganizationSplashThemesRequest\x1a<.meraki.organizations.v1.GetOrganizationSplashThemesResponse\"]\xf2\xfd\x1bY\n" +
-	"\x1bgetOrganizationSplashThemes\x10\x01\x1a-/organizations/{organizationId}/splash/themes \x020\x01J\x05items\x12\xec\x01\n" +
-	"\x1dCreateOrganizationSplashTheme\x12=.meraki.organizations.v1.CreateOrganizationSplashThemeRequest\x1a0.meraki.organizations.v1.OrganizationSplashTheme\"Z\xf2\xfd\x1bV\n" +
-	"\x1dcreateOrganizationSplashTheme\x10\x03\x1a-/organizations/{organizationId}/splash/themes \x020\x03@\x01\x12\xd7\x01\n" +
-	"\x1dDeleteOrganizationSplashTheme\x12=.meraki.organizations.v1.DeleteOrganizationSplashThemeRequest\x1a\x16.google.protobuf.Empty\"_\xf2\xfd\x1b[\n" +
-	"\x1ddeleteOrganizationSplashTheme\x10\x04\x1a2/organizations/{organizationId}/splash/themes/{id} \x020\x02@\x01\x12\x99\x02\n" +
-	"\"CreateOrganizationSplashThemeAsset\x12B.meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest\x1a5.meraki.organizations.v1.OrganizationSplashThemeAsset\"x\xf2\xfd\x1bt\n" +
-	"\"createOrganizationSplashThemeAsset\x10\x03\x1aF/organizations/{organizationId}/splash/themes/{themeIdentifier}/assets \x020\x03@\x01\x12\xe4\x02\n" +
+	"\x1agetOrganizationSplashAsset\x10\x01\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x01\x12\x98\x02\n" +
+	"\x1dDeleteOrganizationSplashAsset\x12=.meraki.organizations.v1.DeleteOrganizationSplashAssetRequest\x1a\x16.google.protobuf.Empty\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x1ddeleteOrganizationSplashAsset\x10\x04\x1a2/organizations/{organizationId}/splash/assets/{id} \x020\x02B?\n" +
+	"2/organizations/{organizationId}/splash/assets/{id}\x12\adestroy\x18\x01\x12\xfd\x01\n" +
+	"\x1bGetOrganizationSplashThemes\x12;.meraki.organizations.v1.GetOrganizationSplashThemesRequest\x1a<.meraki.organizations.v1.GetOrganizationSplashThemesResponse\"c\xf2\xfd\x1b_\n" +
+	"\x1bgetOrganizationSplashThemes\x10\x01\x1a-/organizations/{organizationId}/splash/themes \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xa7\x02\n" +
+	"\x1dCreateOrganizationSplashTheme\x12=.meraki.organizations.v1.CreateOrganizationSplashThemeRequest\x1a0.meraki.organizations.v1.OrganizationSplashTheme\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"\x1dcreateOrganizationSplashTheme\x10\x03\x1a-/organizations/{organizationId}/splash/themes \x020\x03B9\n" +
+	"-/organizations/{organizationId}/splash/themes\x12\x06create\x18\x01\x12\x98\x02\n" +
+	"\x1dDeleteOrganizationSplashTheme\x12=.meraki.organizations.v1.DeleteOrganizationSplashThemeRequest\x1a\x16.google.protobuf.Empty\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"\x1ddeleteOrganizationSplashTheme\x10\x04\x1a2/organizations/{organizationId}/splash/themes/{id} \x020\x02B?\n" +
+	"2/organizations/{organizationId}/splash/themes/{id}\x12\adestroy\x18\x01\x12\xed\x02\n" +
+	"\"CreateOrganizationSplashThemeAsset\x12B.meraki.organizations.v1.CreateOrganizationSplashThemeAssetRequest\x1a5.meraki.organizations.v1.OrganizationSplashThemeAsset\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
+	"\"createOrganizationSplashThemeAsset\x10\x03\x1aF/organizations/{organizationId}/splash/themes/{themeIdentifier}/assets \x020\x03BR\n" +
+	"F/organizations/{organizationId}/splash/themes/{themeIdentifier}/assets\x12\x06create\x18\x01\x12\xe4\x02\n" +
 	"0GetOrganizationSummaryTopAppliancesByUtilization\x12P.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationRequest\x1aQ.meraki.organizations.v1.GetOrganizationSummaryTopAppliancesByUtilizationResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
-	"0getOrganizationSummaryTopAppliancesByUtilization\x10\x01\x1aD/organizations/{organizationId}/summary/top/appliances/byUtilization \x020\x01J\x05items\x12\xcf\x02\n" +
-	",GetOrganizationSummaryTopApplicationsByUsage\x12L.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageRequest\x1aM.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse\"\x81\x01\xf2\xfd\x1b}\n" +
-	",getOrganizationSummaryTopApplicationsByUsage\x10\x01\x1a@/organizations/{organizationId}/summary/top/applications/byUsage \x020\x01J\x05items\x12\x83\x03\n" +
-	"6GetOrganizationSummaryTopApplicationsCategoriesByUsage\x12V.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageRequest\x1aW.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
-	"6getOrganizationSummaryTopApplicationsCategoriesByUsage\x10\x01\x1aK/organizations/{organizationId}/summary/top/applications/categories/byUsage \x020\x01J\x05items\x12\xb5\x02\n" +
-	"'GetOrganizationSummaryTopClientsByUsage\x12G.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageRequest\x1aH.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse\"w\xf2\xfd\x1bs\n" +
-	"'getOrganizationSummaryTopClientsByUsage\x10\x01\x1a;/organizations/{organizationId}/summary/top/clients/byUsage \x020\x01J\x05items\x12\xf9\x02\n" +
+	"0getOrganizationSummaryTopAppliancesByUtilization\x10\x01\x1aD/organizations/{organizationId}/summary/top/appliances/byUtilization \x020\x01J\x05items\x12\xe1\x02\n" +
+	",GetOrganizationSummaryTopApplicationsByUsage\x12L.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageRequest\x1aM.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsByUsageResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
+	",getOrganizationSummaryTopApplicationsByUsage\x10\x01\x1a@/organizations/{organizationId}/summary/top/applications/byUsage \x020\x01J\x05itemsj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02\x12\x94\x03\n" +
+	"6GetOrganizationSummaryTopApplicationsCategoriesByUsage\x12V.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageRequest\x1aW.meraki.organizations.v1.GetOrganizationSummaryTopApplicationsCategoriesByUsageResponse\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"6getOrganizationSummaryTopApplicationsCategoriesByUsage\x10\x01\x1aK/organizations/{organizationId}/summary/top/applications/categories/byUsage \x020\x01J\x05itemsj\x0f\n" +
+	"\tnetworkId\x10\x02\x18\x02\x12\xbb\x02\n" +
+	"'GetOrganizationSummaryTopClientsByUsage\x12G.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageRequest\x1aH.meraki.organizations.v1.GetOrganizationSummaryTopClientsByUsageResponse\"}\xf2\xfd\x1by\n" +
+	"'getOrganizationSummaryTopClientsByUsage\x10\x01\x1a;/organizations/{organizationId}/summary/top/clients/byUsage \x020\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf9\x02\n" +
 	"4GetOrganizationSummaryTopClientsManufacturersByUsage\x12T.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageRequest\x1aU.meraki.organizations.v1.GetOrganizationSummaryTopClientsManufacturersByUsageResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
 	"4getOrganizationSummaryTopClientsManufacturersByUsage\x10\x01\x1aI/organizations/{organizationId}/summary/top/clients/manufacturers/byUsage \x020\x01J\x05items\x12\xb5\x02\n" +
 	"'GetOrganizationSummaryTopDevicesByUsage\x12G.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageRequest\x1aH.meraki.organizations.v1.GetOrganizationSummaryTopDevicesByUsageResponse\"w\xf2\xfd\x1bs\n" +
@@ -617,11 +990,19 @@ const file_meraki_organizations_v1_organizations_service_proto_rawDesc = "" +
 	"%GetOrganizationSummaryTopSsidsByUsage\x12E.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageRequest\x1aF.meraki.organizations.v1.GetOrganizationSummaryTopSsidsByUsageResponse\"s\xf2\xfd\x1bo\n" +
 	"%getOrganizationSummaryTopSsidsByUsage\x10\x01\x1a9/organizations/{organizationId}/summary/top/ssids/byUsage \x020\x01J\x05items\x12\xda\x02\n" +
 	".GetOrganizationSummaryTopSwitchesByEnergyUsage\x12N.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageRequest\x1aO.meraki.organizations.v1.GetOrganizationSummaryTopSwitchesByEnergyUsageResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	".getOrganizationSummaryTopSwitchesByEnergyUsage\x10\x01\x1aB/organizations/{organizationId}/summary/top/switches/byEnergyUsage \x020\x01J\x05items\x12\x90\x02\n" +
-	"\x1eGetOrganizationUplinksStatuses\x12>.meraki.organizations.v1.GetOrganizationUplinksStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse\"m\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationUplinksStatuses\x10\x01\x1a0/organizations/{organizationId}/uplinks/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x95\x02\n" +
-	"!StreamOrganizationUplinksStatuses\x12>.meraki.organizations.v1.GetOrganizationUplinksStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse\"m\xf2\xfd\x1bi\n" +
-	"\x1egetOrganizationUplinksStatuses\x10\x01\x1a0/organizations/{organizationId}/uplinks/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x95\x02\n" +
+	".getOrganizationSummaryTopSwitchesByEnergyUsage\x10\x01\x1aB/organizations/{organizationId}/summary/top/switches/byEnergyUsage \x020\x01J\x05items\x12\xbd\x02\n" +
+	"\x1eGetOrganizationUplinksStatuses\x12>.meraki.organizations.v1.GetOrganizationUplinksStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1egetOrganizationUplinksStatuses\x10\x01\x1a0/organizations/{organizationId}/uplinks/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xc2\x02\n" +
+	"!StreamOrganizationUplinksStatuses\x12>.meraki.organizations.v1.GetOrganizationUplinksStatusesRequest\x1a?.meraki.organizations.v1.GetOrganizationUplinksStatusesResponse\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1egetOrganizationUplinksStatuses\x10\x01\x1a0/organizations/{organizationId}/uplinks/statuses \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x95\x02\n" +
 	"!GetOrganizationWebhooksAlertTypes\x12A.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesRequest\x1aB.meraki.organizations.v1.GetOrganizationWebhooksAlertTypesResponse\"i\xf2\xfd\x1be\n" +
 	"!getOrganizationWebhooksAlertTypes\x10\x01\x1a3/organizations/{organizationId}/webhooks/alertTypes \x020\x01J\x05items\x12\xac\x02\n" +
 	"&GetOrganizationWebhooksCallbacksStatus\x12F.meraki.organizations.v1.GetOrganizationWebhooksCallbacksStatusRequest\x1a<.meraki.organizations.v1.OrganizationWebhooksCallbacksStatus\"|\xf2\xfd\x1bx\n" +

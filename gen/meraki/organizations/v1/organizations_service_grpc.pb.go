@@ -345,6 +345,7 @@ type OrganizationsServiceClient interface {
 	GetOrganizationActionBatches(ctx context.Context, in *GetOrganizationActionBatchesRequest, opts ...grpc.CallOption) (*GetOrganizationActionBatchesResponse, error)
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
+	// It starts a job; getOrganizationActionBatch reads how far that is.
 	CreateOrganizationActionBatch(ctx context.Context, in *CreateOrganizationActionBatchRequest, opts ...grpc.CallOption) (*OrganizationActionBatch, error)
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
@@ -898,6 +899,7 @@ type OrganizationsServiceClient interface {
 	GetOrganizationInventoryDevicesEoxOverview(ctx context.Context, in *GetOrganizationInventoryDevicesEoxOverviewRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesEoxOverview, error)
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
+	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
 	CreateOrganizationInventoryDevicesSwapsBulk(ctx context.Context, in *CreateOrganizationInventoryDevicesSwapsBulkRequest, opts ...grpc.CallOption) (*OrganizationInventoryDevicesSwapsBulk, error)
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/
@@ -4757,6 +4759,7 @@ type OrganizationsServiceServer interface {
 	GetOrganizationActionBatches(context.Context, *GetOrganizationActionBatchesRequest) (*GetOrganizationActionBatchesResponse, error)
 	// POST /organizations/{organizationId}/actionBatches
 	// https://developer.cisco.com/meraki/api-v1/create-organization-action-batch/
+	// It starts a job; getOrganizationActionBatch reads how far that is.
 	CreateOrganizationActionBatch(context.Context, *CreateOrganizationActionBatchRequest) (*OrganizationActionBatch, error)
 	// GET /organizations/{organizationId}/actionBatches/{actionBatchId}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-action-batch/
@@ -5310,6 +5313,7 @@ type OrganizationsServiceServer interface {
 	GetOrganizationInventoryDevicesEoxOverview(context.Context, *GetOrganizationInventoryDevicesEoxOverviewRequest) (*OrganizationInventoryDevicesEoxOverview, error)
 	// POST /organizations/{organizationId}/inventory/devices/swaps/bulk
 	// https://developer.cisco.com/meraki/api-v1/create-organization-inventory-devices-swaps-bulk/
+	// It starts a job; getOrganizationInventoryDevicesSwapsBulk reads how far that is.
 	CreateOrganizationInventoryDevicesSwapsBulk(context.Context, *CreateOrganizationInventoryDevicesSwapsBulkRequest) (*OrganizationInventoryDevicesSwapsBulk, error)
 	// GET /organizations/{organizationId}/inventory/devices/swaps/bulk/{id}
 	// https://developer.cisco.com/meraki/api-v1/get-organization-inventory-devices-swaps-bulk/

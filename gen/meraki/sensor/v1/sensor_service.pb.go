@@ -28,56 +28,86 @@ var File_meraki_sensor_v1_sensor_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sensor_v1_sensor_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xcd-\n" +
-	"\rSensorService\x12\xd6\x01\n" +
-	"\x17GetDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"V\xf2\xfd\x1bR\n" +
+	"%meraki/sensor/v1/sensor_service.proto\x12\x10meraki.sensor.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x1dmeraki/sensor/v1/alerts.proto\x1a\x1fmeraki/sensor/v1/commands.proto\x1a\x1fmeraki/sensor/v1/gateways.proto\x1a#meraki/sensor/v1/mqtt_brokers.proto\x1a\x1fmeraki/sensor/v1/readings.proto\x1a$meraki/sensor/v1/relationships.proto2\xbf3\n" +
+	"\rSensorService\x12\xe3\x01\n" +
+	"\x17GetDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"c\xf2\xfd\x1b_\n" +
 	"\x17getDeviceSensorCommands\x10\x01\x1a!/devices/{serial}/sensor/commands \x04*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items\x12\xdb\x01\n" +
-	"\x1aStreamDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"V\xf2\xfd\x1bR\n" +
+	"0\x01J\x05itemsZ\v\n" +
+	"\tcommandId\x12\xe8\x01\n" +
+	"\x1aStreamDeviceSensorCommands\x120.meraki.sensor.v1.GetDeviceSensorCommandsRequest\x1a1.meraki.sensor.v1.GetDeviceSensorCommandsResponse\"c\xf2\xfd\x1b_\n" +
 	"\x17getDeviceSensorCommands\x10\x01\x1a!/devices/{serial}/sensor/commands \x04*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items0\x01\x12\xc2\x01\n" +
-	"\x19CreateDeviceSensorCommand\x122.meraki.sensor.v1.CreateDeviceSensorCommandRequest\x1a%.meraki.sensor.v1.DeviceSensorCommand\"J\xf2\xfd\x1bF\n" +
-	"\x19createDeviceSensorCommand\x10\x03\x1a!/devices/{serial}/sensor/commands \x040\x03@\x01\x12\xc3\x01\n" +
+	"0\x01J\x05itemsZ\v\n" +
+	"\tcommandId0\x01\x12\xc6\x02\n" +
+	"\x19CreateDeviceSensorCommand\x122.meraki.sensor.v1.CreateDeviceSensorCommandRequest\x1a%.meraki.sensor.v1.DeviceSensorCommand\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
+	"\x19createDeviceSensorCommand\x10\x03\x1a!/devices/{serial}/sensor/commands \x040\x03B+\n" +
+	"!/devices/{serial}/sensor/commands\x12\x06createbU\n" +
+	"\x16getDeviceSensorCommand\x12\tcommandId\x1a\tcommandId\"%\n" +
+	"\x06status\x12\bcomplete\x12\tcompleted\x12\x06failed\x12\xc3\x01\n" +
 	"\x16GetDeviceSensorCommand\x12/.meraki.sensor.v1.GetDeviceSensorCommandRequest\x1a%.meraki.sensor.v1.DeviceSensorCommand\"Q\xf2\xfd\x1bM\n" +
 	"\x16getDeviceSensorCommand\x10\x01\x1a-/devices/{serial}/sensor/commands/{commandId} \x040\x01\x12\xd4\x01\n" +
 	"\x1cGetDeviceSensorRelationships\x125.meraki.sensor.v1.GetDeviceSensorRelationshipsRequest\x1a+.meraki.sensor.v1.DeviceSensorRelationships\"P\xf2\xfd\x1bL\n" +
-	"\x1cgetDeviceSensorRelationships\x10\x01\x1a&/devices/{serial}/sensor/relationships \x040\x01\x12\xdf\x01\n" +
-	"\x1fUpdateDeviceSensorRelationships\x128.meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest\x1a+.meraki.sensor.v1.DeviceSensorRelationships\"U\xf2\xfd\x1bQ\n" +
-	"\x1fupdateDeviceSensorRelationships\x10\x02\x1a&/devices/{serial}/sensor/relationships \x040\x02@\x01\x12\xaf\x02\n" +
+	"\x1cgetDeviceSensorRelationships\x10\x01\x1a&/devices/{serial}/sensor/relationships \x040\x01\x12\xbd\x02\n" +
+	"\x1fUpdateDeviceSensorRelationships\x128.meraki.sensor.v1.UpdateDeviceSensorRelationshipsRequest\x1a+.meraki.sensor.v1.DeviceSensorRelationships\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"\x1fupdateDeviceSensorRelationships\x10\x02\x1a&/devices/{serial}/sensor/relationships \x040\x02B2\n" +
+	"&/devices/{serial}/sensor/relationships\x12\x06update\x18\x01j(\n" +
+	"\"livestream.relatedDevices[].serial\x10\x03\x18\x03\x12\xaf\x02\n" +
 	"-GetNetworkSensorAlertsCurrentOverviewByMetric\x12F.meraki.sensor.v1.GetNetworkSensorAlertsCurrentOverviewByMetricRequest\x1a<.meraki.sensor.v1.NetworkSensorAlertsCurrentOverviewByMetric\"x\xf2\xfd\x1bt\n" +
 	"-getNetworkSensorAlertsCurrentOverviewByMetric\x10\x01\x1a=/networks/{networkId}/sensor/alerts/current/overview/byMetric \x030\x01\x12\x9d\x02\n" +
 	"&GetNetworkSensorAlertsOverviewByMetric\x12?.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricRequest\x1a@.meraki.sensor.v1.GetNetworkSensorAlertsOverviewByMetricResponse\"p\xf2\xfd\x1bl\n" +
 	"&getNetworkSensorAlertsOverviewByMetric\x10\x01\x1a5/networks/{networkId}/sensor/alerts/overview/byMetric \x030\x01J\x05items\x12\xf4\x01\n" +
 	"\x1eGetNetworkSensorAlertsProfiles\x127.meraki.sensor.v1.GetNetworkSensorAlertsProfilesRequest\x1a8.meraki.sensor.v1.GetNetworkSensorAlertsProfilesResponse\"_\xf2\xfd\x1b[\n" +
-	"\x1egetNetworkSensorAlertsProfiles\x10\x01\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x01J\x05items\x12\xe9\x01\n" +
-	" CreateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\\\xf2\xfd\x1bX\n" +
-	" createNetworkSensorAlertsProfile\x10\x03\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x03@\x01\x12\xe3\x01\n" +
+	"\x1egetNetworkSensorAlertsProfiles\x10\x01\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x01J\x05items\x12\xb2\x02\n" +
+	" CreateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.CreateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	" createNetworkSensorAlertsProfile\x10\x03\x1a,/networks/{networkId}/sensor/alerts/profiles \x030\x03B8\n" +
+	",/networks/{networkId}/sensor/alerts/profiles\x12\x06create\x18\x01j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xe3\x01\n" +
 	"\x1dGetNetworkSensorAlertsProfile\x126.meraki.sensor.v1.GetNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\\\xf2\xfd\x1bX\n" +
-	"\x1dgetNetworkSensorAlertsProfile\x10\x01\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x01\x12\xee\x01\n" +
-	" UpdateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"a\xf2\xfd\x1b]\n" +
-	" updateNetworkSensorAlertsProfile\x10\x02\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02@\x01\x12\xd8\x01\n" +
-	" DeleteNetworkSensorAlertsProfile\x129.meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"a\xf2\xfd\x1b]\n" +
-	" deleteNetworkSensorAlertsProfile\x10\x04\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02@\x01\x12\xe4\x01\n" +
-	"\x1bGetNetworkSensorMqttBrokers\x124.meraki.sensor.v1.GetNetworkSensorMqttBrokersRequest\x1a5.meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse\"X\xf2\xfd\x1bT\n" +
-	"\x1bgetNetworkSensorMqttBrokers\x10\x01\x1a(/networks/{networkId}/sensor/mqttBrokers \x030\x01J\x05items\x12\xdd\x01\n" +
+	"\x1dgetNetworkSensorAlertsProfile\x10\x01\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x01\x12\xbc\x02\n" +
+	" UpdateNetworkSensorAlertsProfile\x129.meraki.sensor.v1.UpdateNetworkSensorAlertsProfileRequest\x1a,.meraki.sensor.v1.NetworkSensorAlertsProfile\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	" updateNetworkSensorAlertsProfile\x10\x02\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02B=\n" +
+	"1/networks/{networkId}/sensor/alerts/profiles/{id}\x12\x06update\x18\x01j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\x98\x02\n" +
+	" DeleteNetworkSensorAlertsProfile\x129.meraki.sensor.v1.DeleteNetworkSensorAlertsProfileRequest\x1a\x16.google.protobuf.Empty\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
+	" deleteNetworkSensorAlertsProfile\x10\x04\x1a1/networks/{networkId}/sensor/alerts/profiles/{id} \x030\x02B>\n" +
+	"1/networks/{networkId}/sensor/alerts/profiles/{id}\x12\adestroy\x18\x01\x12\xf4\x01\n" +
+	"\x1bGetNetworkSensorMqttBrokers\x124.meraki.sensor.v1.GetNetworkSensorMqttBrokersRequest\x1a5.meraki.sensor.v1.GetNetworkSensorMqttBrokersResponse\"h\xf2\xfd\x1bd\n" +
+	"\x1bgetNetworkSensorMqttBrokers\x10\x01\x1a(/networks/{networkId}/sensor/mqttBrokers \x030\x01J\x05itemsZ\x0e\n" +
+	"\fmqttBrokerId\x12\xdd\x01\n" +
 	"\x1aGetNetworkSensorMqttBroker\x123.meraki.sensor.v1.GetNetworkSensorMqttBrokerRequest\x1a).meraki.sensor.v1.NetworkSensorMqttBroker\"_\xf2\xfd\x1b[\n" +
-	"\x1agetNetworkSensorMqttBroker\x10\x01\x1a7/networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId} \x030\x01\x12\xe8\x01\n" +
-	"\x1dUpdateNetworkSensorMqttBroker\x126.meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest\x1a).meraki.sensor.v1.NetworkSensorMqttBroker\"d\xf2\xfd\x1b`\n" +
-	"\x1dupdateNetworkSensorMqttBroker\x10\x02\x1a7/networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId} \x030\x02@\x01\x12\xee\x01\n" +
+	"\x1agetNetworkSensorMqttBroker\x10\x01\x1a7/networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId} \x030\x01\x12\xad\x02\n" +
+	"\x1dUpdateNetworkSensorMqttBroker\x126.meraki.sensor.v1.UpdateNetworkSensorMqttBrokerRequest\x1a).meraki.sensor.v1.NetworkSensorMqttBroker\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"\x1dupdateNetworkSensorMqttBroker\x10\x02\x1a7/networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId} \x030\x02BC\n" +
+	"7/networks/{networkId}/sensor/mqttBrokers/{mqttBrokerId}\x12\x06update\x18\x01\x12\xee\x01\n" +
 	"\x1dGetNetworkSensorRelationships\x126.meraki.sensor.v1.GetNetworkSensorRelationshipsRequest\x1a7.meraki.sensor.v1.GetNetworkSensorRelationshipsResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x1dgetNetworkSensorRelationships\x10\x01\x1a*/networks/{networkId}/sensor/relationships \x030\x01J\x05items\x12\xcf\x02\n" +
-	".GetOrganizationSensorGatewaysConnectionsLatest\x12G.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest\x1aH.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	".getOrganizationSensorGatewaysConnectionsLatest\x10\x01\x1aB/organizations/{organizationId}/sensor/gateways/connections/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xd4\x02\n" +
-	"1StreamOrganizationSensorGatewaysConnectionsLatest\x12G.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest\x1aH.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	".getOrganizationSensorGatewaysConnectionsLatest\x10\x01\x1aB/organizations/{organizationId}/sensor/gateways/connections/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xa1\x02\n" +
-	"$GetOrganizationSensorReadingsHistory\x12=.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest\x1a>.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse\"z\xf2\xfd\x1bv\n" +
-	"$getOrganizationSensorReadingsHistory\x10\x01\x1a7/organizations/{organizationId}/sensor/readings/history \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa6\x02\n" +
-	"'StreamOrganizationSensorReadingsHistory\x12=.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest\x1a>.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse\"z\xf2\xfd\x1bv\n" +
-	"$getOrganizationSensorReadingsHistory\x10\x01\x1a7/organizations/{organizationId}/sensor/readings/history \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x9c\x02\n" +
-	"#GetOrganizationSensorReadingsLatest\x12<.meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest\x1a=.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse\"x\xf2\xfd\x1bt\n" +
-	"#getOrganizationSensorReadingsLatest\x10\x01\x1a6/organizations/{organizationId}/sensor/readings/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa1\x02\n" +
-	"&StreamOrganizationSensorReadingsLatest\x12<.meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest\x1a=.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse\"x\xf2\xfd\x1bt\n" +
-	"#getOrganizationSensorReadingsLatest\x10\x01\x1a6/organizations/{organizationId}/sensor/readings/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01Bv\n" +
+	"\x1dgetNetworkSensorRelationships\x10\x01\x1a*/networks/{networkId}/sensor/relationships \x030\x01J\x05items\x12\xe4\x02\n" +
+	".GetOrganizationSensorGatewaysConnectionsLatest\x12G.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest\x1aH.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	".getOrganizationSensorGatewaysConnectionsLatest\x10\x01\x1aB/organizations/{organizationId}/sensor/gateways/connections/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x13\n" +
+	"\rsensorSerials\x10\x02\x18\x03\x12\xe9\x02\n" +
+	"1StreamOrganizationSensorGatewaysConnectionsLatest\x12G.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestRequest\x1aH.meraki.sensor.v1.GetOrganizationSensorGatewaysConnectionsLatestResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	".getOrganizationSensorGatewaysConnectionsLatest\x10\x01\x1aB/organizations/{organizationId}/sensor/gateways/connections/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x13\n" +
+	"\rsensorSerials\x10\x02\x18\x030\x01\x12\xc4\x02\n" +
+	"$GetOrganizationSensorReadingsHistory\x12=.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest\x1a>.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"$getOrganizationSensorReadingsHistory\x10\x01\x1a7/organizations/{organizationId}/sensor/readings/history \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xc9\x02\n" +
+	"'StreamOrganizationSensorReadingsHistory\x12=.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryRequest\x1a>.meraki.sensor.v1.GetOrganizationSensorReadingsHistoryResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"$getOrganizationSensorReadingsHistory\x10\x01\x1a7/organizations/{organizationId}/sensor/readings/history \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xc9\x02\n" +
+	"#GetOrganizationSensorReadingsLatest\x12<.meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest\x1a=.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"#getOrganizationSensorReadingsLatest\x10\x01\x1a6/organizations/{organizationId}/sensor/readings/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xce\x02\n" +
+	"&StreamOrganizationSensorReadingsLatest\x12<.meraki.sensor.v1.GetOrganizationSensorReadingsLatestRequest\x1a=.meraki.sensor.v1.GetOrganizationSensorReadingsLatestResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
+	"#getOrganizationSensorReadingsLatest\x10\x01\x1a6/organizations/{organizationId}/sensor/readings/latest \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01Bv\n" +
 	"\x1acom.merakibroker.sensor.v1B\x12SensorServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/sensor/v1;sensorv1b\x06proto3"
 
 var file_meraki_sensor_v1_sensor_service_proto_goTypes = []any{

@@ -63,6 +63,7 @@ type SensorServiceClient interface {
 	// POST /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
+	// It starts a job; getDeviceSensorCommand reads how far that is.
 	CreateDeviceSensorCommand(ctx context.Context, in *CreateDeviceSensorCommandRequest, opts ...grpc.CallOption) (*DeviceSensorCommand, error)
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/
@@ -424,6 +425,7 @@ type SensorServiceServer interface {
 	// POST /devices/{serial}/sensor/commands
 	// https://developer.cisco.com/meraki/api-v1/create-device-sensor-command/
 	// An action batch can carry it.
+	// It starts a job; getDeviceSensorCommand reads how far that is.
 	CreateDeviceSensorCommand(context.Context, *CreateDeviceSensorCommandRequest) (*DeviceSensorCommand, error)
 	// GET /devices/{serial}/sensor/commands/{commandId}
 	// https://developer.cisco.com/meraki/api-v1/get-device-sensor-command/

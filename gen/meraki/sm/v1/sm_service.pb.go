@@ -28,36 +28,51 @@ var File_meraki_sm_v1_sm_service_proto protoreflect.FileDescriptor
 
 const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\x87n\n" +
+	"\x1dmeraki/sm/v1/sm_service.proto\x12\fmeraki.sm.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a\x19meraki/sm/v1/admins.proto\x1a\x1cmeraki/sm/v1/apns_cert.proto\x1a2meraki/sm/v1/bypass_activation_lock_attempts.proto\x1a\"meraki/sm/v1/device_profiles.proto\x1a\x1ameraki/sm/v1/devices.proto\x1a1meraki/sm/v1/devices_cellular_usage_history.proto\x1a meraki/sm/v1/devices_certs.proto\x1a'meraki/sm/v1/devices_connectivity.proto\x1a'meraki/sm/v1/devices_desktop_logs.proto\x1a.meraki/sm/v1/devices_device_command_logs.proto\x1a*meraki/sm/v1/devices_device_profiles.proto\x1a!meraki/sm/v1/devices_fields.proto\x1a+meraki/sm/v1/devices_network_adapters.proto\x1a.meraki/sm/v1/devices_performance_history.proto\x1a'meraki/sm/v1/devices_restrictions.proto\x1a+meraki/sm/v1/devices_security_centers.proto\x1a$meraki/sm/v1/devices_softwares.proto\x1a%meraki/sm/v1/devices_wlan_lists.proto\x1a\x1bmeraki/sm/v1/profiles.proto\x1a\x19meraki/sm/v1/sentry.proto\x1a\x15meraki/sm/v1/sm.proto\x1a\x1cmeraki/sm/v1/softwares.proto\x1a meraki/sm/v1/target_groups.proto\x1a)meraki/sm/v1/trusted_access_configs.proto\x1a&meraki/sm/v1/user_access_devices.proto\x1a\x1fmeraki/sm/v1/vpp_accounts.proto2\x84t\n" +
 	"\tSmService\x12\x97\x02\n" +
 	"*CreateNetworkSmBypassActivationLockAttempt\x12?.meraki.sm.v1.CreateNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"t\xf2\xfd\x1bp\n" +
 	"*createNetworkSmBypassActivationLockAttempt\x10\x03\x1a5/networks/{networkId}/sm/bypassActivationLockAttempts \x030\x03J\x05value\x12\x9a\x02\n" +
 	"'GetNetworkSmBypassActivationLockAttempt\x12<.meraki.sm.v1.GetNetworkSmBypassActivationLockAttemptRequest\x1a2.meraki.sm.v1.NetworkSmBypassActivationLockAttempt\"}\xf2\xfd\x1by\n" +
-	"'getNetworkSmBypassActivationLockAttempt\x10\x01\x1aA/networks/{networkId}/sm/bypassActivationLockAttempts/{attemptId} \x030\x01J\x05value\x12\xbe\x01\n" +
-	"\x13GetNetworkSmDevices\x12(.meraki.sm.v1.GetNetworkSmDevicesRequest\x1a).meraki.sm.v1.GetNetworkSmDevicesResponse\"R\xf2\xfd\x1bN\n" +
-	"\x13getNetworkSmDevices\x10\x01\x1a /networks/{networkId}/sm/devices \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xc3\x01\n" +
-	"\x16StreamNetworkSmDevices\x12(.meraki.sm.v1.GetNetworkSmDevicesRequest\x1a).meraki.sm.v1.GetNetworkSmDevicesResponse\"R\xf2\xfd\x1bN\n" +
-	"\x13getNetworkSmDevices\x10\x01\x1a /networks/{networkId}/sm/devices \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xc5\x01\n" +
-	"\x17CheckinNetworkSmDevices\x12,.meraki.sm.v1.CheckinNetworkSmDevicesRequest\x1a-.meraki.sm.v1.CheckinNetworkSmDevicesResponse\"M\xf2\xfd\x1bI\n" +
-	"\x17checkinNetworkSmDevices\x10\x03\x1a(/networks/{networkId}/sm/devices/checkin \x030\x03\x12\xdf\x01\n" +
-	"\x1cUpdateNetworkSmDevicesFields\x121.meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest\x1a2.meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse\"X\xf2\xfd\x1bT\n" +
-	"\x1cupdateNetworkSmDevicesFields\x10\x02\x1a'/networks/{networkId}/sm/devices/fields \x030\x02J\x05items\x12\xb6\x01\n" +
-	"\x14LockNetworkSmDevices\x12).meraki.sm.v1.LockNetworkSmDevicesRequest\x1a*.meraki.sm.v1.LockNetworkSmDevicesResponse\"G\xf2\xfd\x1bC\n" +
-	"\x14lockNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/lock \x030\x03\x12\xdb\x01\n" +
-	"\x1aModifyNetworkSmDevicesTags\x12/.meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest\x1a0.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse\"Z\xf2\xfd\x1bV\n" +
-	"\x1amodifyNetworkSmDevicesTags\x10\x03\x1a+/networks/{networkId}/sm/devices/modifyTags \x030\x03J\x05items\x12\xb6\x01\n" +
-	"\x14MoveNetworkSmDevices\x12).meraki.sm.v1.MoveNetworkSmDevicesRequest\x1a*.meraki.sm.v1.MoveNetworkSmDevicesResponse\"G\xf2\xfd\x1bC\n" +
-	"\x14moveNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/move \x030\x03\x12\xc0\x01\n" +
-	"\x16RebootNetworkSmDevices\x12+.meraki.sm.v1.RebootNetworkSmDevicesRequest\x1a,.meraki.sm.v1.RebootNetworkSmDevicesResponse\"K\xf2\xfd\x1bG\n" +
-	"\x16rebootNetworkSmDevices\x10\x03\x1a'/networks/{networkId}/sm/devices/reboot \x030\x03\x12\xca\x01\n" +
-	"\x18ShutdownNetworkSmDevices\x12-.meraki.sm.v1.ShutdownNetworkSmDevicesRequest\x1a..meraki.sm.v1.ShutdownNetworkSmDevicesResponse\"O\xf2\xfd\x1bK\n" +
-	"\x18shutdownNetworkSmDevices\x10\x03\x1a)/networks/{networkId}/sm/devices/shutdown \x030\x03\x12\xb6\x01\n" +
-	"\x14WipeNetworkSmDevices\x12).meraki.sm.v1.WipeNetworkSmDevicesRequest\x1a*.meraki.sm.v1.WipeNetworkSmDevicesResponse\"G\xf2\xfd\x1bC\n" +
-	"\x14wipeNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/wipe \x030\x03\x12\xa0\x02\n" +
+	"'getNetworkSmBypassActivationLockAttempt\x10\x01\x1aA/networks/{networkId}/sm/bypassActivationLockAttempts/{attemptId} \x030\x01J\x05value\x12\xd3\x01\n" +
+	"\x13GetNetworkSmDevices\x12(.meraki.sm.v1.GetNetworkSmDevicesRequest\x1a).meraki.sm.v1.GetNetworkSmDevicesResponse\"g\xf2\xfd\x1bc\n" +
+	"\x13getNetworkSmDevices\x10\x01\x1a /networks/{networkId}/sm/devices \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd8\x01\n" +
+	"\x16StreamNetworkSmDevices\x12(.meraki.sm.v1.GetNetworkSmDevicesRequest\x1a).meraki.sm.v1.GetNetworkSmDevicesResponse\"g\xf2\xfd\x1bc\n" +
+	"\x13getNetworkSmDevices\x10\x01\x1a /networks/{networkId}/sm/devices \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xd4\x01\n" +
+	"\x17CheckinNetworkSmDevices\x12,.meraki.sm.v1.CheckinNetworkSmDevicesRequest\x1a-.meraki.sm.v1.CheckinNetworkSmDevicesResponse\"\\\xf2\xfd\x1bX\n" +
+	"\x17checkinNetworkSmDevices\x10\x03\x1a(/networks/{networkId}/sm/devices/checkin \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xed\x01\n" +
+	"\x1cUpdateNetworkSmDevicesFields\x121.meraki.sm.v1.UpdateNetworkSmDevicesFieldsRequest\x1a2.meraki.sm.v1.UpdateNetworkSmDevicesFieldsResponse\"f\xf2\xfd\x1bb\n" +
+	"\x1cupdateNetworkSmDevicesFields\x10\x02\x1a'/networks/{networkId}/sm/devices/fields \x030\x02J\x05itemsj\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xc5\x01\n" +
+	"\x14LockNetworkSmDevices\x12).meraki.sm.v1.LockNetworkSmDevicesRequest\x1a*.meraki.sm.v1.LockNetworkSmDevicesResponse\"V\xf2\xfd\x1bR\n" +
+	"\x14lockNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/lock \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xea\x01\n" +
+	"\x1aModifyNetworkSmDevicesTags\x12/.meraki.sm.v1.ModifyNetworkSmDevicesTagsRequest\x1a0.meraki.sm.v1.ModifyNetworkSmDevicesTagsResponse\"i\xf2\xfd\x1be\n" +
+	"\x1amodifyNetworkSmDevicesTags\x10\x03\x1a+/networks/{networkId}/sm/devices/modifyTags \x030\x03J\x05itemsj\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xd7\x01\n" +
+	"\x14MoveNetworkSmDevices\x12).meraki.sm.v1.MoveNetworkSmDevicesRequest\x1a*.meraki.sm.v1.MoveNetworkSmDevicesResponse\"h\xf2\xfd\x1bd\n" +
+	"\x14moveNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/move \x030\x03j\x10\n" +
+	"\n" +
+	"newNetwork\x10\x03\x18\x02j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xcf\x01\n" +
+	"\x16RebootNetworkSmDevices\x12+.meraki.sm.v1.RebootNetworkSmDevicesRequest\x1a,.meraki.sm.v1.RebootNetworkSmDevicesResponse\"Z\xf2\xfd\x1bV\n" +
+	"\x16rebootNetworkSmDevices\x10\x03\x1a'/networks/{networkId}/sm/devices/reboot \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xd9\x01\n" +
+	"\x18ShutdownNetworkSmDevices\x12-.meraki.sm.v1.ShutdownNetworkSmDevicesRequest\x1a..meraki.sm.v1.ShutdownNetworkSmDevicesResponse\"^\xf2\xfd\x1bZ\n" +
+	"\x18shutdownNetworkSmDevices\x10\x03\x1a)/networks/{networkId}/sm/devices/shutdown \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xc4\x01\n" +
+	"\x14WipeNetworkSmDevices\x12).meraki.sm.v1.WipeNetworkSmDevicesRequest\x1a*.meraki.sm.v1.WipeNetworkSmDevicesResponse\"U\xf2\xfd\x1bQ\n" +
+	"\x14wipeNetworkSmDevices\x10\x03\x1a%/networks/{networkId}/sm/devices/wipe \x030\x03j\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xa0\x02\n" +
 	"&GetNetworkSmDeviceCellularUsageHistory\x12;.meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryRequest\x1a<.meraki.sm.v1.GetNetworkSmDeviceCellularUsageHistoryResponse\"{\xf2\xfd\x1bw\n" +
-	"&getNetworkSmDeviceCellularUsageHistory\x10\x01\x1a@/networks/{networkId}/sm/devices/{deviceId}/cellularUsageHistory \x030\x01J\x05items\x12\xd5\x01\n" +
-	"\x17GetNetworkSmDeviceCerts\x12,.meraki.sm.v1.GetNetworkSmDeviceCertsRequest\x1a-.meraki.sm.v1.GetNetworkSmDeviceCertsResponse\"]\xf2\xfd\x1bY\n" +
-	"\x17getNetworkSmDeviceCerts\x10\x01\x1a1/networks/{networkId}/sm/devices/{deviceId}/certs \x030\x01J\x05items\x12\x82\x02\n" +
+	"&getNetworkSmDeviceCellularUsageHistory\x10\x01\x1a@/networks/{networkId}/sm/devices/{deviceId}/cellularUsageHistory \x030\x01J\x05items\x12\xdb\x01\n" +
+	"\x17GetNetworkSmDeviceCerts\x12,.meraki.sm.v1.GetNetworkSmDeviceCertsRequest\x1a-.meraki.sm.v1.GetNetworkSmDeviceCertsResponse\"c\xf2\xfd\x1b_\n" +
+	"\x17getNetworkSmDeviceCerts\x10\x01\x1a1/networks/{networkId}/sm/devices/{deviceId}/certs \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x82\x02\n" +
 	"\x1eGetNetworkSmDeviceConnectivity\x123.meraki.sm.v1.GetNetworkSmDeviceConnectivityRequest\x1a4.meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse\"u\xf2\xfd\x1bq\n" +
 	"\x1egetNetworkSmDeviceConnectivity\x10\x01\x1a8/networks/{networkId}/sm/devices/{deviceId}/connectivity \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x87\x02\n" +
 	"!StreamNetworkSmDeviceConnectivity\x123.meraki.sm.v1.GetNetworkSmDeviceConnectivityRequest\x1a4.meraki.sm.v1.GetNetworkSmDeviceConnectivityResponse\"u\xf2\xfd\x1bq\n" +
@@ -69,13 +84,15 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"#GetNetworkSmDeviceDeviceCommandLogs\x128.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsRequest\x1a9.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse\"\x7f\xf2\xfd\x1b{\n" +
 	"#getNetworkSmDeviceDeviceCommandLogs\x10\x01\x1a=/networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa0\x02\n" +
 	"&StreamNetworkSmDeviceDeviceCommandLogs\x128.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsRequest\x1a9.meraki.sm.v1.GetNetworkSmDeviceDeviceCommandLogsResponse\"\x7f\xf2\xfd\x1b{\n" +
-	"#getNetworkSmDeviceDeviceCommandLogs\x10\x01\x1a=/networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x82\x02\n" +
-	" GetNetworkSmDeviceDeviceProfiles\x125.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesRequest\x1a6.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse\"o\xf2\xfd\x1bk\n" +
-	" getNetworkSmDeviceDeviceProfiles\x10\x01\x1a:/networks/{networkId}/sm/devices/{deviceId}/deviceProfiles \x030\x01J\x05items\x12\xe7\x01\n" +
+	"#getNetworkSmDeviceDeviceCommandLogs\x10\x01\x1a=/networks/{networkId}/sm/devices/{deviceId}/deviceCommandLogs \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x88\x02\n" +
+	" GetNetworkSmDeviceDeviceProfiles\x125.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesRequest\x1a6.meraki.sm.v1.GetNetworkSmDeviceDeviceProfilesResponse\"u\xf2\xfd\x1bq\n" +
+	" getNetworkSmDeviceDeviceProfiles\x10\x01\x1a:/networks/{networkId}/sm/devices/{deviceId}/deviceProfiles \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe7\x01\n" +
 	"\x1aInstallNetworkSmDeviceApps\x12/.meraki.sm.v1.InstallNetworkSmDeviceAppsRequest\x1a0.meraki.sm.v1.InstallNetworkSmDeviceAppsResponse\"f\xf2\xfd\x1bb\n" +
-	"\x1ainstallNetworkSmDeviceApps\x10\x03\x1a7/networks/{networkId}/sm/devices/{deviceId}/installApps \x030\x03J\x05value\x12\x87\x02\n" +
-	"!GetNetworkSmDeviceNetworkAdapters\x126.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersRequest\x1a7.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse\"q\xf2\xfd\x1bm\n" +
-	"!getNetworkSmDeviceNetworkAdapters\x10\x01\x1a;/networks/{networkId}/sm/devices/{deviceId}/networkAdapters \x030\x01J\x05items\x12\xa1\x02\n" +
+	"\x1ainstallNetworkSmDeviceApps\x10\x03\x1a7/networks/{networkId}/sm/devices/{deviceId}/installApps \x030\x03J\x05value\x12\x8d\x02\n" +
+	"!GetNetworkSmDeviceNetworkAdapters\x126.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersRequest\x1a7.meraki.sm.v1.GetNetworkSmDeviceNetworkAdaptersResponse\"w\xf2\xfd\x1bs\n" +
+	"!getNetworkSmDeviceNetworkAdapters\x10\x01\x1a;/networks/{networkId}/sm/devices/{deviceId}/networkAdapters \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xa1\x02\n" +
 	"$GetNetworkSmDevicePerformanceHistory\x129.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryRequest\x1a:.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse\"\x81\x01\xf2\xfd\x1b}\n" +
 	"$getNetworkSmDevicePerformanceHistory\x10\x01\x1a>/networks/{networkId}/sm/devices/{deviceId}/performanceHistory \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa6\x02\n" +
 	"'StreamNetworkSmDevicePerformanceHistory\x129.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryRequest\x1a:.meraki.sm.v1.GetNetworkSmDevicePerformanceHistoryResponse\"\x81\x01\xf2\xfd\x1b}\n" +
@@ -83,23 +100,29 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x1dRefreshNetworkSmDeviceDetails\x122.meraki.sm.v1.RefreshNetworkSmDeviceDetailsRequest\x1a3.meraki.sm.v1.RefreshNetworkSmDeviceDetailsResponse\"l\xf2\xfd\x1bh\n" +
 	"\x1drefreshNetworkSmDeviceDetails\x10\x03\x1a:/networks/{networkId}/sm/devices/{deviceId}/refreshDetails \x030\x03J\x05value\x12\xe6\x01\n" +
 	"\x1eGetNetworkSmDeviceRestrictions\x123.meraki.sm.v1.GetNetworkSmDeviceRestrictionsRequest\x1a).meraki.sm.v1.NetworkSmDeviceRestrictions\"d\xf2\xfd\x1b`\n" +
-	"\x1egetNetworkSmDeviceRestrictions\x10\x01\x1a8/networks/{networkId}/sm/devices/{deviceId}/restrictions \x030\x01\x12\x87\x02\n" +
-	"!GetNetworkSmDeviceSecurityCenters\x126.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersRequest\x1a7.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse\"q\xf2\xfd\x1bm\n" +
-	"!getNetworkSmDeviceSecurityCenters\x10\x01\x1a;/networks/{networkId}/sm/devices/{deviceId}/securityCenters \x030\x01J\x05items\x12\xe9\x01\n" +
-	"\x1bGetNetworkSmDeviceSoftwares\x120.meraki.sm.v1.GetNetworkSmDeviceSoftwaresRequest\x1a1.meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse\"e\xf2\xfd\x1ba\n" +
-	"\x1bgetNetworkSmDeviceSoftwares\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/softwares \x030\x01J\x05items\x12\xd1\x01\n" +
+	"\x1egetNetworkSmDeviceRestrictions\x10\x01\x1a8/networks/{networkId}/sm/devices/{deviceId}/restrictions \x030\x01\x12\x8d\x02\n" +
+	"!GetNetworkSmDeviceSecurityCenters\x126.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersRequest\x1a7.meraki.sm.v1.GetNetworkSmDeviceSecurityCentersResponse\"w\xf2\xfd\x1bs\n" +
+	"!getNetworkSmDeviceSecurityCenters\x10\x01\x1a;/networks/{networkId}/sm/devices/{deviceId}/securityCenters \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xef\x01\n" +
+	"\x1bGetNetworkSmDeviceSoftwares\x120.meraki.sm.v1.GetNetworkSmDeviceSoftwaresRequest\x1a1.meraki.sm.v1.GetNetworkSmDeviceSoftwaresResponse\"k\xf2\xfd\x1bg\n" +
+	"\x1bgetNetworkSmDeviceSoftwares\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/softwares \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xd1\x01\n" +
 	"\x17UnenrollNetworkSmDevice\x12,.meraki.sm.v1.UnenrollNetworkSmDeviceRequest\x1a-.meraki.sm.v1.UnenrollNetworkSmDeviceResponse\"Y\xf2\xfd\x1bU\n" +
 	"\x17unenrollNetworkSmDevice\x10\x03\x1a4/networks/{networkId}/sm/devices/{deviceId}/unenroll \x030\x03\x12\xf1\x01\n" +
 	"\x1cUninstallNetworkSmDeviceApps\x121.meraki.sm.v1.UninstallNetworkSmDeviceAppsRequest\x1a2.meraki.sm.v1.UninstallNetworkSmDeviceAppsResponse\"j\xf2\xfd\x1bf\n" +
-	"\x1cuninstallNetworkSmDeviceApps\x10\x03\x1a9/networks/{networkId}/sm/devices/{deviceId}/uninstallApps \x030\x03J\x05value\x12\xe9\x01\n" +
-	"\x1bGetNetworkSmDeviceWlanLists\x120.meraki.sm.v1.GetNetworkSmDeviceWlanListsRequest\x1a1.meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse\"e\xf2\xfd\x1ba\n" +
-	"\x1bgetNetworkSmDeviceWlanLists\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/wlanLists \x030\x01J\x05items\x12\xc1\x01\n" +
-	"\x14GetNetworkSmProfiles\x12).meraki.sm.v1.GetNetworkSmProfilesRequest\x1a*.meraki.sm.v1.GetNetworkSmProfilesResponse\"R\xf2\xfd\x1bN\n" +
-	"\x14getNetworkSmProfiles\x10\x01\x1a!/networks/{networkId}/sm/profiles \x03*\x06\b\x01\x102\x1820\x01J\x05items\x12\xc6\x01\n" +
-	"\x17StreamNetworkSmProfiles\x12).meraki.sm.v1.GetNetworkSmProfilesRequest\x1a*.meraki.sm.v1.GetNetworkSmProfilesResponse\"R\xf2\xfd\x1bN\n" +
-	"\x14getNetworkSmProfiles\x10\x01\x1a!/networks/{networkId}/sm/profiles \x03*\x06\b\x01\x102\x1820\x01J\x05items0\x01\x12\xcd\x01\n" +
-	"\x18GetNetworkSmTargetGroups\x12-.meraki.sm.v1.GetNetworkSmTargetGroupsRequest\x1a..meraki.sm.v1.GetNetworkSmTargetGroupsResponse\"R\xf2\xfd\x1bN\n" +
-	"\x18getNetworkSmTargetGroups\x10\x01\x1a%/networks/{networkId}/sm/targetGroups \x030\x01J\x05items\x12\xc0\x01\n" +
+	"\x1cuninstallNetworkSmDeviceApps\x10\x03\x1a9/networks/{networkId}/sm/devices/{deviceId}/uninstallApps \x030\x03J\x05value\x12\xef\x01\n" +
+	"\x1bGetNetworkSmDeviceWlanLists\x120.meraki.sm.v1.GetNetworkSmDeviceWlanListsRequest\x1a1.meraki.sm.v1.GetNetworkSmDeviceWlanListsResponse\"k\xf2\xfd\x1bg\n" +
+	"\x1bgetNetworkSmDeviceWlanLists\x10\x01\x1a5/networks/{networkId}/sm/devices/{deviceId}/wlanLists \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc7\x01\n" +
+	"\x14GetNetworkSmProfiles\x12).meraki.sm.v1.GetNetworkSmProfilesRequest\x1a*.meraki.sm.v1.GetNetworkSmProfilesResponse\"X\xf2\xfd\x1bT\n" +
+	"\x14getNetworkSmProfiles\x10\x01\x1a!/networks/{networkId}/sm/profiles \x03*\x06\b\x01\x102\x1820\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xcc\x01\n" +
+	"\x17StreamNetworkSmProfiles\x12).meraki.sm.v1.GetNetworkSmProfilesRequest\x1a*.meraki.sm.v1.GetNetworkSmProfilesResponse\"X\xf2\xfd\x1bT\n" +
+	"\x14getNetworkSmProfiles\x10\x01\x1a!/networks/{networkId}/sm/profiles \x03*\x06\b\x01\x102\x1820\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xd3\x01\n" +
+	"\x18GetNetworkSmTargetGroups\x12-.meraki.sm.v1.GetNetworkSmTargetGroupsRequest\x1a..meraki.sm.v1.GetNetworkSmTargetGroupsResponse\"X\xf2\xfd\x1bT\n" +
+	"\x18getNetworkSmTargetGroups\x10\x01\x1a%/networks/{networkId}/sm/targetGroups \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc0\x01\n" +
 	"\x1aCreateNetworkSmTargetGroup\x12/.meraki.sm.v1.CreateNetworkSmTargetGroupRequest\x1a\".meraki.sm.v1.NetworkSmTargetGroup\"M\xf2\xfd\x1bI\n" +
 	"\x1acreateNetworkSmTargetGroup\x10\x03\x1a%/networks/{networkId}/sm/targetGroups \x030\x03\x12\xc7\x01\n" +
 	"\x17GetNetworkSmTargetGroup\x12,.meraki.sm.v1.GetNetworkSmTargetGroupRequest\x1a\".meraki.sm.v1.NetworkSmTargetGroup\"Z\xf2\xfd\x1bV\n" +
@@ -107,45 +130,66 @@ const file_meraki_sm_v1_sm_service_proto_rawDesc = "" +
 	"\x1aUpdateNetworkSmTargetGroup\x12/.meraki.sm.v1.UpdateNetworkSmTargetGroupRequest\x1a\".meraki.sm.v1.NetworkSmTargetGroup\"]\xf2\xfd\x1bY\n" +
 	"\x1aupdateNetworkSmTargetGroup\x10\x02\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\xc4\x01\n" +
 	"\x1aDeleteNetworkSmTargetGroup\x12/.meraki.sm.v1.DeleteNetworkSmTargetGroupRequest\x1a\x16.google.protobuf.Empty\"]\xf2\xfd\x1bY\n" +
-	"\x1adeleteNetworkSmTargetGroup\x10\x04\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\xfe\x01\n" +
-	" GetNetworkSmTrustedAccessConfigs\x125.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsRequest\x1a6.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse\"k\xf2\xfd\x1bg\n" +
-	" getNetworkSmTrustedAccessConfigs\x10\x01\x1a-/networks/{networkId}/sm/trustedAccessConfigs \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\x83\x02\n" +
-	"#StreamNetworkSmTrustedAccessConfigs\x125.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsRequest\x1a6.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse\"k\xf2\xfd\x1bg\n" +
-	" getNetworkSmTrustedAccessConfigs\x10\x01\x1a-/networks/{networkId}/sm/trustedAccessConfigs \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xef\x01\n" +
-	"\x1dGetNetworkSmUserAccessDevices\x122.meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest\x1a3.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse\"e\xf2\xfd\x1ba\n" +
-	"\x1dgetNetworkSmUserAccessDevices\x10\x01\x1a*/networks/{networkId}/sm/userAccessDevices \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\xf4\x01\n" +
-	" StreamNetworkSmUserAccessDevices\x122.meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest\x1a3.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse\"e\xf2\xfd\x1ba\n" +
-	"\x1dgetNetworkSmUserAccessDevices\x10\x01\x1a*/networks/{networkId}/sm/userAccessDevices \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xdf\x01\n" +
-	"\x1fDeleteNetworkSmUserAccessDevice\x124.meraki.sm.v1.DeleteNetworkSmUserAccessDeviceRequest\x1a\x16.google.protobuf.Empty\"n\xf2\xfd\x1bj\n" +
-	"\x1fdeleteNetworkSmUserAccessDevice\x10\x04\x1a?/networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId} \x030\x02@\x01\x12\xaa\x01\n" +
-	"\x11GetNetworkSmUsers\x12&.meraki.sm.v1.GetNetworkSmUsersRequest\x1a'.meraki.sm.v1.GetNetworkSmUsersResponse\"D\xf2\xfd\x1b@\n" +
-	"\x11getNetworkSmUsers\x10\x01\x1a\x1e/networks/{networkId}/sm/users \x030\x01J\x05items\x12\xf6\x01\n" +
-	"\x1eGetNetworkSmUserDeviceProfiles\x123.meraki.sm.v1.GetNetworkSmUserDeviceProfilesRequest\x1a4.meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse\"i\xf2\xfd\x1be\n" +
-	"\x1egetNetworkSmUserDeviceProfiles\x10\x01\x1a6/networks/{networkId}/sm/users/{userId}/deviceProfiles \x030\x01J\x05items\x12\xdd\x01\n" +
-	"\x19GetNetworkSmUserSoftwares\x12..meraki.sm.v1.GetNetworkSmUserSoftwaresRequest\x1a/.meraki.sm.v1.GetNetworkSmUserSoftwaresResponse\"_\xf2\xfd\x1b[\n" +
-	"\x19getNetworkSmUserSoftwares\x10\x01\x1a1/networks/{networkId}/sm/users/{userId}/softwares \x030\x01J\x05items\x12\xe9\x01\n" +
-	"\x1cGetOrganizationSmAdminsRoles\x121.meraki.sm.v1.GetOrganizationSmAdminsRolesRequest\x1a2.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse\"b\xf2\xfd\x1b^\n" +
-	"\x1cgetOrganizationSmAdminsRoles\x10\x01\x1a//organizations/{organizationId}/sm/admins/roles \x02*\a\b\x01\x10\xe8\a\x1820\x01\x12\xee\x01\n" +
-	"\x1fStreamOrganizationSmAdminsRoles\x121.meraki.sm.v1.GetOrganizationSmAdminsRolesRequest\x1a2.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse\"b\xf2\xfd\x1b^\n" +
-	"\x1cgetOrganizationSmAdminsRoles\x10\x01\x1a//organizations/{organizationId}/sm/admins/roles \x02*\a\b\x01\x10\xe8\a\x1820\x010\x01\x12\xdc\x01\n" +
-	"\x1eCreateOrganizationSmAdminsRole\x123.meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"]\xf2\xfd\x1bY\n" +
-	"\x1ecreateOrganizationSmAdminsRole\x10\x03\x1a//organizations/{organizationId}/sm/admins/roles \x020\x03@\x01\x12\xda\x01\n" +
+	"\x1adeleteNetworkSmTargetGroup\x10\x04\x1a5/networks/{networkId}/sm/targetGroups/{targetGroupId} \x030\x02\x12\x84\x02\n" +
+	" GetNetworkSmTrustedAccessConfigs\x125.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsRequest\x1a6.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse\"q\xf2\xfd\x1bm\n" +
+	" getNetworkSmTrustedAccessConfigs\x10\x01\x1a-/networks/{networkId}/sm/trustedAccessConfigs \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\x89\x02\n" +
+	"#StreamNetworkSmTrustedAccessConfigs\x125.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsRequest\x1a6.meraki.sm.v1.GetNetworkSmTrustedAccessConfigsResponse\"q\xf2\xfd\x1bm\n" +
+	" getNetworkSmTrustedAccessConfigs\x10\x01\x1a-/networks/{networkId}/sm/trustedAccessConfigs \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xf5\x01\n" +
+	"\x1dGetNetworkSmUserAccessDevices\x122.meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest\x1a3.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse\"k\xf2\xfd\x1bg\n" +
+	"\x1dgetNetworkSmUserAccessDevices\x10\x01\x1a*/networks/{networkId}/sm/userAccessDevices \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xfa\x01\n" +
+	" StreamNetworkSmUserAccessDevices\x122.meraki.sm.v1.GetNetworkSmUserAccessDevicesRequest\x1a3.meraki.sm.v1.GetNetworkSmUserAccessDevicesResponse\"k\xf2\xfd\x1bg\n" +
+	"\x1dgetNetworkSmUserAccessDevices\x10\x01\x1a*/networks/{networkId}/sm/userAccessDevices \x03*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xad\x02\n" +
+	"\x1fDeleteNetworkSmUserAccessDevice\x124.meraki.sm.v1.DeleteNetworkSmUserAccessDeviceRequest\x1a\x16.google.protobuf.Empty\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"\x1fdeleteNetworkSmUserAccessDevice\x10\x04\x1a?/networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId} \x030\x02BL\n" +
+	"?/networks/{networkId}/sm/userAccessDevices/{userAccessDeviceId}\x12\adestroy\x18\x01\x12\xb0\x01\n" +
+	"\x11GetNetworkSmUsers\x12&.meraki.sm.v1.GetNetworkSmUsersRequest\x1a'.meraki.sm.v1.GetNetworkSmUsersResponse\"J\xf2\xfd\x1bF\n" +
+	"\x11getNetworkSmUsers\x10\x01\x1a\x1e/networks/{networkId}/sm/users \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xfc\x01\n" +
+	"\x1eGetNetworkSmUserDeviceProfiles\x123.meraki.sm.v1.GetNetworkSmUserDeviceProfilesRequest\x1a4.meraki.sm.v1.GetNetworkSmUserDeviceProfilesResponse\"o\xf2\xfd\x1bk\n" +
+	"\x1egetNetworkSmUserDeviceProfiles\x10\x01\x1a6/networks/{networkId}/sm/users/{userId}/deviceProfiles \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe3\x01\n" +
+	"\x19GetNetworkSmUserSoftwares\x12..meraki.sm.v1.GetNetworkSmUserSoftwaresRequest\x1a/.meraki.sm.v1.GetNetworkSmUserSoftwaresResponse\"e\xf2\xfd\x1ba\n" +
+	"\x19getNetworkSmUserSoftwares\x10\x01\x1a1/networks/{networkId}/sm/users/{userId}/softwares \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xf3\x01\n" +
+	"\x1cGetOrganizationSmAdminsRoles\x121.meraki.sm.v1.GetOrganizationSmAdminsRolesRequest\x1a2.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse\"l\xf2\xfd\x1bh\n" +
+	"\x1cgetOrganizationSmAdminsRoles\x10\x01\x1a//organizations/{organizationId}/sm/admins/roles \x02*\a\b\x01\x10\xe8\a\x1820\x01Z\b\n" +
+	"\x06roleId\x12\xf8\x01\n" +
+	"\x1fStreamOrganizationSmAdminsRoles\x121.meraki.sm.v1.GetOrganizationSmAdminsRolesRequest\x1a2.meraki.sm.v1.GetOrganizationSmAdminsRolesResponse\"l\xf2\xfd\x1bh\n" +
+	"\x1cgetOrganizationSmAdminsRoles\x10\x01\x1a//organizations/{organizationId}/sm/admins/roles \x02*\a\b\x01\x10\xe8\a\x1820\x01Z\b\n" +
+	"\x06roleId0\x01\x12\x99\x02\n" +
+	"\x1eCreateOrganizationSmAdminsRole\x123.meraki.sm.v1.CreateOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1ecreateOrganizationSmAdminsRole\x10\x03\x1a//organizations/{organizationId}/sm/admins/roles \x020\x03B;\n" +
+	"//organizations/{organizationId}/sm/admins/roles\x12\x06create\x18\x01\x12\xda\x01\n" +
 	"\x1bGetOrganizationSmAdminsRole\x120.meraki.sm.v1.GetOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"a\xf2\xfd\x1b]\n" +
-	"\x1bgetOrganizationSmAdminsRole\x10\x01\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x01\x12\xe5\x01\n" +
-	"\x1eUpdateOrganizationSmAdminsRole\x123.meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"f\xf2\xfd\x1bb\n" +
-	"\x1eupdateOrganizationSmAdminsRole\x10\x02\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02@\x01\x12\xd5\x01\n" +
-	"\x1eDeleteOrganizationSmAdminsRole\x123.meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest\x1a\x16.google.protobuf.Empty\"f\xf2\xfd\x1bb\n" +
-	"\x1edeleteOrganizationSmAdminsRole\x10\x04\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02@\x01\x12\xc5\x01\n" +
+	"\x1bgetOrganizationSmAdminsRole\x10\x01\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x01\x12\xab\x02\n" +
+	"\x1eUpdateOrganizationSmAdminsRole\x123.meraki.sm.v1.UpdateOrganizationSmAdminsRoleRequest\x1a&.meraki.sm.v1.OrganizationSmAdminsRole\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"\x1eupdateOrganizationSmAdminsRole\x10\x02\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02BD\n" +
+	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\x06update\x18\x01\x12\x9c\x02\n" +
+	"\x1eDeleteOrganizationSmAdminsRole\x123.meraki.sm.v1.DeleteOrganizationSmAdminsRoleRequest\x1a\x16.google.protobuf.Empty\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"\x1edeleteOrganizationSmAdminsRole\x10\x04\x1a8/organizations/{organizationId}/sm/admins/roles/{roleId} \x020\x02BE\n" +
+	"8/organizations/{organizationId}/sm/admins/roles/{roleId}\x12\adestroy\x18\x01\x12\xc5\x01\n" +
 	"\x19GetOrganizationSmApnsCert\x12..meraki.sm.v1.GetOrganizationSmApnsCertRequest\x1a$.meraki.sm.v1.OrganizationSmApnsCert\"R\xf2\xfd\x1bN\n" +
-	"\x19getOrganizationSmApnsCert\x10\x01\x1a+/organizations/{organizationId}/sm/apnsCert \x020\x01\x12\xb5\x02\n" +
-	"-UpdateOrganizationSmSentryPoliciesAssignments\x12B.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest\x1aC.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse\"{\xf2\xfd\x1bw\n" +
-	"-updateOrganizationSmSentryPoliciesAssignments\x10\x02\x1a>/organizations/{organizationId}/sm/sentry/policies/assignments \x020\x02@\x01\x12\xe7\x02\n" +
-	"3GetOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
-	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xec\x02\n" +
-	"6StreamOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
-	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\xe6\x01\n" +
-	"\x1cGetOrganizationSmVppAccounts\x121.meraki.sm.v1.GetOrganizationSmVppAccountsRequest\x1a2.meraki.sm.v1.GetOrganizationSmVppAccountsResponse\"_\xf2\xfd\x1b[\n" +
-	"\x1cgetOrganizationSmVppAccounts\x10\x01\x1a./organizations/{organizationId}/sm/vppAccounts \x020\x01J\x05items\x12\xdf\x01\n" +
+	"\x19getOrganizationSmApnsCert\x10\x01\x1a+/organizations/{organizationId}/sm/apnsCert \x020\x01\x12\xc0\x03\n" +
+	"-UpdateOrganizationSmSentryPoliciesAssignments\x12B.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsRequest\x1aC.meraki.sm.v1.UpdateOrganizationSmSentryPoliciesAssignmentsResponse\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
+	"-updateOrganizationSmSentryPoliciesAssignments\x10\x02\x1a>/organizations/{organizationId}/sm/sentry/policies/assignments \x020\x02BJ\n" +
+	">/organizations/{organizationId}/sm/sentry/policies/assignments\x12\x06update\x18\x01j\x17\n" +
+	"\x11items[].networkId\x10\x03\x18\x02j$\n" +
+	"\x1eitems[].policies[].smNetworkId\x10\x03\x18\x02\x12\xf9\x02\n" +
+	"3GetOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xfe\x02\n" +
+	"6StreamOrganizationSmSentryPoliciesAssignmentsByNetwork\x12H.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkRequest\x1aI.meraki.sm.v1.GetOrganizationSmSentryPoliciesAssignmentsByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"3getOrganizationSmSentryPoliciesAssignmentsByNetwork\x10\x01\x1aH/organizations/{organizationId}/sm/sentry/policies/assignments/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xf6\x01\n" +
+	"\x1cGetOrganizationSmVppAccounts\x121.meraki.sm.v1.GetOrganizationSmVppAccountsRequest\x1a2.meraki.sm.v1.GetOrganizationSmVppAccountsResponse\"o\xf2\xfd\x1bk\n" +
+	"\x1cgetOrganizationSmVppAccounts\x10\x01\x1a./organizations/{organizationId}/sm/vppAccounts \x020\x01J\x05itemsZ\x0e\n" +
+	"\fvppAccountId\x12\xdf\x01\n" +
 	"\x1bGetOrganizationSmVppAccount\x120.meraki.sm.v1.GetOrganizationSmVppAccountRequest\x1a&.meraki.sm.v1.OrganizationSmVppAccount\"f\xf2\xfd\x1bb\n" +
 	"\x1bgetOrganizationSmVppAccount\x10\x01\x1a=/organizations/{organizationId}/sm/vppAccounts/{vppAccountId} \x020\x01Bf\n" +
 	"\x16com.merakibroker.sm.v1B\x0eSmServiceProtoP\x01Z:github.com/merakibroker/merakibroker/gen/meraki/sm/v1;smv1b\x06proto3"

@@ -27,12 +27,13 @@ var File_meraki_spaces_v1_spaces_service_proto protoreflect.FileDescriptor
 
 const file_meraki_spaces_v1_spaces_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/spaces/v1/spaces_service.proto\x12\x10meraki.spaces.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/spaces/v1/integrate.proto\x1a\"meraki/spaces/v1/integration.proto2\xaa\x04\n" +
+	"%meraki/spaces/v1/spaces_service.proto\x12\x10meraki.spaces.v1\x1a\x1dmeraki/api/v1/operation.proto\x1a meraki/spaces/v1/integrate.proto\x1a\"meraki/spaces/v1/integration.proto2\xed\x04\n" +
 	"\rSpacesService\x12\x85\x02\n" +
 	"$GetOrganizationSpacesIntegrateStatus\x12=.meraki.spaces.v1.GetOrganizationSpacesIntegrateStatusRequest\x1a3.meraki.spaces.v1.OrganizationSpacesIntegrateStatus\"i\xf2\xfd\x1be\n" +
-	"$getOrganizationSpacesIntegrateStatus\x10\x01\x1a7/organizations/{organizationId}/spaces/integrate/status \x020\x01\x12\x90\x02\n" +
-	"#RemoveOrganizationSpacesIntegration\x12<.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationRequest\x1a=.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationResponse\"l\xf2\xfd\x1bh\n" +
-	"#removeOrganizationSpacesIntegration\x10\x03\x1a9/organizations/{organizationId}/spaces/integration/remove \x020\x03@\x01Bv\n" +
+	"$getOrganizationSpacesIntegrateStatus\x10\x01\x1a7/organizations/{organizationId}/spaces/integrate/status \x020\x01\x12\xd3\x02\n" +
+	"#RemoveOrganizationSpacesIntegration\x12<.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationRequest\x1a=.meraki.spaces.v1.RemoveOrganizationSpacesIntegrationResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"#removeOrganizationSpacesIntegration\x10\x03\x1a9/organizations/{organizationId}/spaces/integration/remove \x020\x03BA\n" +
+	"2/organizations/{organizationId}/spaces/integration\x12\vintegrationBv\n" +
 	"\x1acom.merakibroker.spaces.v1B\x12SpacesServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/spaces/v1;spacesv1b\x06proto3"
 
 var file_meraki_spaces_v1_spaces_service_proto_goTypes = []any{

@@ -28,234 +28,356 @@ var File_meraki_switch_v1_switch_service_proto protoreflect.FileDescriptor
 
 const file_meraki_switch_v1_switch_service_proto_rawDesc = "" +
 	"\n" +
-	"%meraki/switch/v1/switch_service.proto\x12\x10meraki.switch.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a+meraki/switch/v1/access_control_lists.proto\x1a&meraki/switch/v1/access_policies.proto\x1a5meraki/switch/v1/alternate_management_interface.proto\x1a'meraki/switch/v1/config_templates.proto\x1a\x1emeraki/switch/v1/devices.proto\x1a\x1bmeraki/switch/v1/dhcp.proto\x1a)meraki/switch/v1/dhcp_server_policy.proto\x1a+meraki/switch/v1/dscp_to_cos_mappings.proto\x1a(meraki/switch/v1/link_aggregations.proto\x1a\x1ameraki/switch/v1/mtu.proto\x1a%meraki/switch/v1/port_schedules.proto\x1a\x1cmeraki/switch/v1/ports.proto\x1a meraki/switch/v1/qos_rules.proto\x1a)meraki/switch/v1/routing_interfaces.proto\x1a(meraki/switch/v1/routing_multicast.proto\x1a#meraki/switch/v1/routing_ospf.proto\x1a,meraki/switch/v1/routing_static_routes.proto\x1a\x1fmeraki/switch/v1/settings.proto\x1a\x1dmeraki/switch/v1/stacks.proto\x1a%meraki/switch/v1/stacks_routing.proto\x1a$meraki/switch/v1/storm_control.proto\x1a\x1ameraki/switch/v1/stp.proto\x1a\x1emeraki/switch/v1/summary.proto\x1a!meraki/switch/v1/warm_spare.proto2\xee\xe8\x01\n" +
-	"\rSwitchService\x12\xbe\x01\n" +
-	"\x14GetDeviceSwitchPorts\x12-.meraki.switch.v1.GetDeviceSwitchPortsRequest\x1a..meraki.switch.v1.GetDeviceSwitchPortsResponse\"G\xf2\xfd\x1bC\n" +
-	"\x14getDeviceSwitchPorts\x10\x01\x1a\x1e/devices/{serial}/switch/ports \x040\x01J\x05items\x12\xca\x01\n" +
-	"\x16CycleDeviceSwitchPorts\x12/.meraki.switch.v1.CycleDeviceSwitchPortsRequest\x1a0.meraki.switch.v1.CycleDeviceSwitchPortsResponse\"M\xf2\xfd\x1bF\n" +
-	"\x16cycleDeviceSwitchPorts\x10\x03\x1a$/devices/{serial}/switch/ports/cycle \x040\x03@\x01\x88\x02\x01\x12\xe7\x01\n" +
-	"\x1cGetDeviceSwitchPortsStatuses\x125.meraki.switch.v1.GetDeviceSwitchPortsStatusesRequest\x1a6.meraki.switch.v1.GetDeviceSwitchPortsStatusesResponse\"X\xf2\xfd\x1bT\n" +
-	"\x1cgetDeviceSwitchPortsStatuses\x10\x01\x1a'/devices/{serial}/switch/ports/statuses \x040\x01J\x05items\x12\x8b\x02\n" +
+	"%meraki/switch/v1/switch_service.proto\x12\x10meraki.switch.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a+meraki/switch/v1/access_control_lists.proto\x1a&meraki/switch/v1/access_policies.proto\x1a5meraki/switch/v1/alternate_management_interface.proto\x1a'meraki/switch/v1/config_templates.proto\x1a\x1emeraki/switch/v1/devices.proto\x1a\x1bmeraki/switch/v1/dhcp.proto\x1a)meraki/switch/v1/dhcp_server_policy.proto\x1a+meraki/switch/v1/dscp_to_cos_mappings.proto\x1a(meraki/switch/v1/link_aggregations.proto\x1a\x1ameraki/switch/v1/mtu.proto\x1a%meraki/switch/v1/port_schedules.proto\x1a\x1cmeraki/switch/v1/ports.proto\x1a meraki/switch/v1/qos_rules.proto\x1a)meraki/switch/v1/routing_interfaces.proto\x1a(meraki/switch/v1/routing_multicast.proto\x1a#meraki/switch/v1/routing_ospf.proto\x1a,meraki/switch/v1/routing_static_routes.proto\x1a\x1fmeraki/switch/v1/settings.proto\x1a\x1dmeraki/switch/v1/stacks.proto\x1a%meraki/switch/v1/stacks_routing.proto\x1a$meraki/switch/v1/storm_control.proto\x1a\x1ameraki/switch/v1/stp.proto\x1a\x1emeraki/switch/v1/summary.proto\x1a!meraki/switch/v1/warm_spare.proto2\xb0\x8b\x02\n" +
+	"\rSwitchService\x12\xc8\x01\n" +
+	"\x14GetDeviceSwitchPorts\x12-.meraki.switch.v1.GetDeviceSwitchPortsRequest\x1a..meraki.switch.v1.GetDeviceSwitchPortsResponse\"Q\xf2\xfd\x1bM\n" +
+	"\x14getDeviceSwitchPorts\x10\x01\x1a\x1e/devices/{serial}/switch/ports \x040\x01J\x05itemsZ\b\n" +
+	"\x06portId\x12\xf1\x01\n" +
+	"\x16CycleDeviceSwitchPorts\x12/.meraki.switch.v1.CycleDeviceSwitchPortsRequest\x1a0.meraki.switch.v1.CycleDeviceSwitchPortsResponse\"t\xf2\xfd\x1bm\n" +
+	"\x16cycleDeviceSwitchPorts\x10\x03\x1a$/devices/{serial}/switch/ports/cycle \x040\x03B'\n" +
+	"\x1e/devices/{serial}/switch/ports\x12\x05cycle\x88\x02\x01\x12\xf1\x01\n" +
+	"\x1cGetDeviceSwitchPortsStatuses\x125.meraki.switch.v1.GetDeviceSwitchPortsStatusesRequest\x1a6.meraki.switch.v1.GetDeviceSwitchPortsStatusesResponse\"b\xf2\xfd\x1b^\n" +
+	"\x1cgetDeviceSwitchPortsStatuses\x10\x01\x1a'/devices/{serial}/switch/ports/statuses \x040\x01J\x05itemsZ\b\n" +
+	"\x06portId\x12\x8b\x02\n" +
 	"#GetDeviceSwitchPortsStatusesPackets\x12<.meraki.switch.v1.GetDeviceSwitchPortsStatusesPacketsRequest\x1a=.meraki.switch.v1.GetDeviceSwitchPortsStatusesPacketsResponse\"g\xf2\xfd\x1bc\n" +
 	"#getDeviceSwitchPortsStatusesPackets\x10\x01\x1a//devices/{serial}/switch/ports/statuses/packets \x040\x01J\x05items\x12\xb1\x01\n" +
 	"\x13GetDeviceSwitchPort\x12,.meraki.switch.v1.GetDeviceSwitchPortRequest\x1a\".meraki.switch.v1.DeviceSwitchPort\"H\xf2\xfd\x1bD\n" +
-	"\x13getDeviceSwitchPort\x10\x01\x1a'/devices/{serial}/switch/ports/{portId} \x040\x01\x12\xbc\x01\n" +
-	"\x16UpdateDeviceSwitchPort\x12/.meraki.switch.v1.UpdateDeviceSwitchPortRequest\x1a\".meraki.switch.v1.DeviceSwitchPort\"M\xf2\xfd\x1bI\n" +
-	"\x16updateDeviceSwitchPort\x10\x02\x1a'/devices/{serial}/switch/ports/{portId} \x040\x02@\x01\x12\xfb\x01\n" +
-	" GetDeviceSwitchRoutingInterfaces\x129.meraki.switch.v1.GetDeviceSwitchRoutingInterfacesRequest\x1a:.meraki.switch.v1.GetDeviceSwitchRoutingInterfacesResponse\"`\xf2\xfd\x1b\\\n" +
-	" getDeviceSwitchRoutingInterfaces\x10\x01\x1a+/devices/{serial}/switch/routing/interfaces \x040\x01J\x05items\x12\xf0\x01\n" +
-	"\"CreateDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.CreateDeviceSwitchRoutingInterfaceRequest\x1a..meraki.switch.v1.DeviceSwitchRoutingInterface\"]\xf2\xfd\x1bY\n" +
-	"\"createDeviceSwitchRoutingInterface\x10\x03\x1a+/devices/{serial}/switch/routing/interfaces \x040\x03@\x01\x12\xf3\x01\n" +
+	"\x13getDeviceSwitchPort\x10\x01\x1a'/devices/{serial}/switch/ports/{portId} \x040\x01\x12\xf0\x01\n" +
+	"\x16UpdateDeviceSwitchPort\x12/.meraki.switch.v1.UpdateDeviceSwitchPortRequest\x1a\".meraki.switch.v1.DeviceSwitchPort\"\x80\x01\xf2\xfd\x1b|\n" +
+	"\x16updateDeviceSwitchPort\x10\x02\x1a'/devices/{serial}/switch/ports/{portId} \x040\x02B3\n" +
+	"'/devices/{serial}/switch/ports/{portId}\x12\x06update\x18\x01\x12\x8a\x02\n" +
+	" GetDeviceSwitchRoutingInterfaces\x129.meraki.switch.v1.GetDeviceSwitchRoutingInterfacesRequest\x1a:.meraki.switch.v1.GetDeviceSwitchRoutingInterfacesResponse\"o\xf2\xfd\x1bk\n" +
+	" getDeviceSwitchRoutingInterfaces\x10\x01\x1a+/devices/{serial}/switch/routing/interfaces \x040\x01J\x05itemsZ\r\n" +
+	"\vinterfaceId\x12\xa9\x02\n" +
+	"\"CreateDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.CreateDeviceSwitchRoutingInterfaceRequest\x1a..meraki.switch.v1.DeviceSwitchRoutingInterface\"\x95\x01\xf2\xfd\x1b\x90\x01\n" +
+	"\"createDeviceSwitchRoutingInterface\x10\x03\x1a+/devices/{serial}/switch/routing/interfaces \x040\x03B7\n" +
+	"+/devices/{serial}/switch/routing/interfaces\x12\x06create\x18\x01\x12\xf3\x01\n" +
 	"\x1fGetDeviceSwitchRoutingInterface\x128.meraki.switch.v1.GetDeviceSwitchRoutingInterfaceRequest\x1a..meraki.switch.v1.DeviceSwitchRoutingInterface\"f\xf2\xfd\x1bb\n" +
-	"\x1fgetDeviceSwitchRoutingInterface\x10\x01\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x01\x12\xfe\x01\n" +
-	"\"UpdateDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.UpdateDeviceSwitchRoutingInterfaceRequest\x1a..meraki.switch.v1.DeviceSwitchRoutingInterface\"k\xf2\xfd\x1bg\n" +
-	"\"updateDeviceSwitchRoutingInterface\x10\x02\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x02@\x01\x12\xe6\x01\n" +
-	"\"DeleteDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.DeleteDeviceSwitchRoutingInterfaceRequest\x1a\x16.google.protobuf.Empty\"k\xf2\xfd\x1bg\n" +
-	"\"deleteDeviceSwitchRoutingInterface\x10\x04\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x02@\x01\x12\x88\x02\n" +
+	"\x1fgetDeviceSwitchRoutingInterface\x10\x01\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x01\x12\xc5\x02\n" +
+	"\"UpdateDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.UpdateDeviceSwitchRoutingInterfaceRequest\x1a..meraki.switch.v1.DeviceSwitchRoutingInterface\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"\"updateDeviceSwitchRoutingInterface\x10\x02\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x02BE\n" +
+	"9/devices/{serial}/switch/routing/interfaces/{interfaceId}\x12\x06update\x18\x01\x12\xae\x02\n" +
+	"\"DeleteDeviceSwitchRoutingInterface\x12;.meraki.switch.v1.DeleteDeviceSwitchRoutingInterfaceRequest\x1a\x16.google.protobuf.Empty\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"\"deleteDeviceSwitchRoutingInterface\x10\x04\x1a9/devices/{serial}/switch/routing/interfaces/{interfaceId} \x040\x02BF\n" +
+	"9/devices/{serial}/switch/routing/interfaces/{interfaceId}\x12\adestroy\x18\x01\x12\x88\x02\n" +
 	"#GetDeviceSwitchRoutingInterfaceDhcp\x12<.meraki.switch.v1.GetDeviceSwitchRoutingInterfaceDhcpRequest\x1a2.meraki.switch.v1.DeviceSwitchRoutingInterfaceDhcp\"o\xf2\xfd\x1bk\n" +
-	"#getDeviceSwitchRoutingInterfaceDhcp\x10\x01\x1a>/devices/{serial}/switch/routing/interfaces/{interfaceId}/dhcp \x040\x01\x12\x93\x02\n" +
-	"&UpdateDeviceSwitchRoutingInterfaceDhcp\x12?.meraki.switch.v1.UpdateDeviceSwitchRoutingInterfaceDhcpRequest\x1a2.meraki.switch.v1.DeviceSwitchRoutingInterfaceDhcp\"t\xf2\xfd\x1bp\n" +
-	"&updateDeviceSwitchRoutingInterfaceDhcp\x10\x02\x1a>/devices/{serial}/switch/routing/interfaces/{interfaceId}/dhcp \x040\x02@\x01\x12\x85\x02\n" +
-	"\"GetDeviceSwitchRoutingStaticRoutes\x12;.meraki.switch.v1.GetDeviceSwitchRoutingStaticRoutesRequest\x1a<.meraki.switch.v1.GetDeviceSwitchRoutingStaticRoutesResponse\"d\xf2\xfd\x1b`\n" +
-	"\"getDeviceSwitchRoutingStaticRoutes\x10\x01\x1a-/devices/{serial}/switch/routing/staticRoutes \x040\x01J\x05items\x12\xfa\x01\n" +
-	"$CreateDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.CreateDeviceSwitchRoutingStaticRouteRequest\x1a0.meraki.switch.v1.DeviceSwitchRoutingStaticRoute\"a\xf2\xfd\x1b]\n" +
-	"$createDeviceSwitchRoutingStaticRoute\x10\x03\x1a-/devices/{serial}/switch/routing/staticRoutes \x040\x03@\x01\x12\xff\x01\n" +
+	"#getDeviceSwitchRoutingInterfaceDhcp\x10\x01\x1a>/devices/{serial}/switch/routing/interfaces/{interfaceId}/dhcp \x040\x01\x12\xdf\x02\n" +
+	"&UpdateDeviceSwitchRoutingInterfaceDhcp\x12?.meraki.switch.v1.UpdateDeviceSwitchRoutingInterfaceDhcpRequest\x1a2.meraki.switch.v1.DeviceSwitchRoutingInterfaceDhcp\"\xbf\x01\xf2\xfd\x1b\xba\x01\n" +
+	"&updateDeviceSwitchRoutingInterfaceDhcp\x10\x02\x1a>/devices/{serial}/switch/routing/interfaces/{interfaceId}/dhcp \x040\x02BJ\n" +
+	">/devices/{serial}/switch/routing/interfaces/{interfaceId}/dhcp\x12\x06update\x18\x01\x12\x96\x02\n" +
+	"\"GetDeviceSwitchRoutingStaticRoutes\x12;.meraki.switch.v1.GetDeviceSwitchRoutingStaticRoutesRequest\x1a<.meraki.switch.v1.GetDeviceSwitchRoutingStaticRoutesResponse\"u\xf2\xfd\x1bq\n" +
+	"\"getDeviceSwitchRoutingStaticRoutes\x10\x01\x1a-/devices/{serial}/switch/routing/staticRoutes \x040\x01J\x05itemsZ\x0f\n" +
+	"\rstaticRouteId\x12\xb5\x02\n" +
+	"$CreateDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.CreateDeviceSwitchRoutingStaticRouteRequest\x1a0.meraki.switch.v1.DeviceSwitchRoutingStaticRoute\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
+	"$createDeviceSwitchRoutingStaticRoute\x10\x03\x1a-/devices/{serial}/switch/routing/staticRoutes \x040\x03B9\n" +
+	"-/devices/{serial}/switch/routing/staticRoutes\x12\x06create\x18\x01\x12\xff\x01\n" +
 	"!GetDeviceSwitchRoutingStaticRoute\x12:.meraki.switch.v1.GetDeviceSwitchRoutingStaticRouteRequest\x1a0.meraki.switch.v1.DeviceSwitchRoutingStaticRoute\"l\xf2\xfd\x1bh\n" +
-	"!getDeviceSwitchRoutingStaticRoute\x10\x01\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x01\x12\x8a\x02\n" +
-	"$UpdateDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.UpdateDeviceSwitchRoutingStaticRouteRequest\x1a0.meraki.switch.v1.DeviceSwitchRoutingStaticRoute\"q\xf2\xfd\x1bm\n" +
-	"$updateDeviceSwitchRoutingStaticRoute\x10\x02\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x02@\x01\x12\xf0\x01\n" +
-	"$DeleteDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.DeleteDeviceSwitchRoutingStaticRouteRequest\x1a\x16.google.protobuf.Empty\"q\xf2\xfd\x1bm\n" +
-	"$deleteDeviceSwitchRoutingStaticRoute\x10\x04\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x02@\x01\x12\xc0\x01\n" +
+	"!getDeviceSwitchRoutingStaticRoute\x10\x01\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x01\x12\xd5\x02\n" +
+	"$UpdateDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.UpdateDeviceSwitchRoutingStaticRouteRequest\x1a0.meraki.switch.v1.DeviceSwitchRoutingStaticRoute\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"$updateDeviceSwitchRoutingStaticRoute\x10\x02\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x02BI\n" +
+	"=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId}\x12\x06update\x18\x01\x12\xbc\x02\n" +
+	"$DeleteDeviceSwitchRoutingStaticRoute\x12=.meraki.switch.v1.DeleteDeviceSwitchRoutingStaticRouteRequest\x1a\x16.google.protobuf.Empty\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"$deleteDeviceSwitchRoutingStaticRoute\x10\x04\x1a=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId} \x040\x02BJ\n" +
+	"=/devices/{serial}/switch/routing/staticRoutes/{staticRouteId}\x12\adestroy\x18\x01\x12\xc0\x01\n" +
 	"\x18GetDeviceSwitchWarmSpare\x121.meraki.switch.v1.GetDeviceSwitchWarmSpareRequest\x1a'.meraki.switch.v1.DeviceSwitchWarmSpare\"H\xf2\xfd\x1bD\n" +
-	"\x18getDeviceSwitchWarmSpare\x10\x01\x1a\"/devices/{serial}/switch/warmSpare \x040\x01\x12\xcb\x01\n" +
-	"\x1bUpdateDeviceSwitchWarmSpare\x124.meraki.switch.v1.UpdateDeviceSwitchWarmSpareRequest\x1a'.meraki.switch.v1.DeviceSwitchWarmSpare\"M\xf2\xfd\x1bI\n" +
-	"\x1bupdateDeviceSwitchWarmSpare\x10\x02\x1a\"/devices/{serial}/switch/warmSpare \x040\x02@\x01\x12\xf5\x01\n" +
+	"\x18getDeviceSwitchWarmSpare\x10\x01\x1a\"/devices/{serial}/switch/warmSpare \x040\x01\x12\x8e\x02\n" +
+	"\x1bUpdateDeviceSwitchWarmSpare\x124.meraki.switch.v1.UpdateDeviceSwitchWarmSpareRequest\x1a'.meraki.switch.v1.DeviceSwitchWarmSpare\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
+	"\x1bupdateDeviceSwitchWarmSpare\x10\x02\x1a\"/devices/{serial}/switch/warmSpare \x040\x02B.\n" +
+	"\"/devices/{serial}/switch/warmSpare\x12\x06update\x18\x01j\x11\n" +
+	"\vspareSerial\x10\x03\x18\x03\x12\xf5\x01\n" +
 	"\"GetNetworkSwitchAccessControlLists\x12;.meraki.switch.v1.GetNetworkSwitchAccessControlListsRequest\x1a1.meraki.switch.v1.NetworkSwitchAccessControlLists\"_\xf2\xfd\x1b[\n" +
 	"\"getNetworkSwitchAccessControlLists\x10\x01\x1a//networks/{networkId}/switch/accessControlLists \x030\x01\x12\xfe\x01\n" +
 	"%UpdateNetworkSwitchAccessControlLists\x12>.meraki.switch.v1.UpdateNetworkSwitchAccessControlListsRequest\x1a1.meraki.switch.v1.NetworkSwitchAccessControlLists\"b\xf2\xfd\x1b^\n" +
-	"%updateNetworkSwitchAccessControlLists\x10\x02\x1a//networks/{networkId}/switch/accessControlLists \x030\x02\x12\xf3\x01\n" +
-	"\x1eGetNetworkSwitchAccessPolicies\x127.meraki.switch.v1.GetNetworkSwitchAccessPoliciesRequest\x1a8.meraki.switch.v1.GetNetworkSwitchAccessPoliciesResponse\"^\xf2\xfd\x1bZ\n" +
-	"\x1egetNetworkSwitchAccessPolicies\x10\x01\x1a+/networks/{networkId}/switch/accessPolicies \x030\x01J\x05items\x12\xe4\x01\n" +
-	"\x1fCreateNetworkSwitchAccessPolicy\x128.meraki.switch.v1.CreateNetworkSwitchAccessPolicyRequest\x1a+.meraki.switch.v1.NetworkSwitchAccessPolicy\"Z\xf2\xfd\x1bV\n" +
-	"\x1fcreateNetworkSwitchAccessPolicy\x10\x03\x1a+/networks/{networkId}/switch/accessPolicies \x030\x03@\x01\x12\xee\x01\n" +
+	"%updateNetworkSwitchAccessControlLists\x10\x02\x1a//networks/{networkId}/switch/accessControlLists \x030\x02\x12\x89\x02\n" +
+	"\x1eGetNetworkSwitchAccessPolicies\x127.meraki.switch.v1.GetNetworkSwitchAccessPoliciesRequest\x1a8.meraki.switch.v1.GetNetworkSwitchAccessPoliciesResponse\"t\xf2\xfd\x1bp\n" +
+	"\x1egetNetworkSwitchAccessPolicies\x10\x01\x1a+/networks/{networkId}/switch/accessPolicies \x030\x01J\x05itemsZ\x14\n" +
+	"\x12accessPolicyNumber\x12\x9d\x02\n" +
+	"\x1fCreateNetworkSwitchAccessPolicy\x128.meraki.switch.v1.CreateNetworkSwitchAccessPolicyRequest\x1a+.meraki.switch.v1.NetworkSwitchAccessPolicy\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"\x1fcreateNetworkSwitchAccessPolicy\x10\x03\x1a+/networks/{networkId}/switch/accessPolicies \x030\x03B7\n" +
+	"+/networks/{networkId}/switch/accessPolicies\x12\x06create\x18\x01\x12\xee\x01\n" +
 	"\x1cGetNetworkSwitchAccessPolicy\x125.meraki.switch.v1.GetNetworkSwitchAccessPolicyRequest\x1a+.meraki.switch.v1.NetworkSwitchAccessPolicy\"j\xf2\xfd\x1bf\n" +
-	"\x1cgetNetworkSwitchAccessPolicy\x10\x01\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x01\x12\xf9\x01\n" +
-	"\x1fUpdateNetworkSwitchAccessPolicy\x128.meraki.switch.v1.UpdateNetworkSwitchAccessPolicyRequest\x1a+.meraki.switch.v1.NetworkSwitchAccessPolicy\"o\xf2\xfd\x1bk\n" +
-	"\x1fupdateNetworkSwitchAccessPolicy\x10\x02\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x02@\x01\x12\xe4\x01\n" +
-	"\x1fDeleteNetworkSwitchAccessPolicy\x128.meraki.switch.v1.DeleteNetworkSwitchAccessPolicyRequest\x1a\x16.google.protobuf.Empty\"o\xf2\xfd\x1bk\n" +
-	"\x1fdeleteNetworkSwitchAccessPolicy\x10\x04\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x02@\x01\x12\xa7\x02\n" +
+	"\x1cgetNetworkSwitchAccessPolicy\x10\x01\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x01\x12\xc7\x02\n" +
+	"\x1fUpdateNetworkSwitchAccessPolicy\x128.meraki.switch.v1.UpdateNetworkSwitchAccessPolicyRequest\x1a+.meraki.switch.v1.NetworkSwitchAccessPolicy\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"\x1fupdateNetworkSwitchAccessPolicy\x10\x02\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x02BL\n" +
+	"@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber}\x12\x06update\x18\x01\x12\xb3\x02\n" +
+	"\x1fDeleteNetworkSwitchAccessPolicy\x128.meraki.switch.v1.DeleteNetworkSwitchAccessPolicyRequest\x1a\x16.google.protobuf.Empty\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"\x1fdeleteNetworkSwitchAccessPolicy\x10\x04\x1a@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber} \x030\x02BM\n" +
+	"@/networks/{networkId}/switch/accessPolicies/{accessPolicyNumber}\x12\adestroy\x18\x01\x12\xa7\x02\n" +
 	",GetNetworkSwitchAlternateManagementInterface\x12E.meraki.switch.v1.GetNetworkSwitchAlternateManagementInterfaceRequest\x1a;.meraki.switch.v1.NetworkSwitchAlternateManagementInterface\"s\xf2\xfd\x1bo\n" +
-	",getNetworkSwitchAlternateManagementInterface\x10\x01\x1a9/networks/{networkId}/switch/alternateManagementInterface \x030\x01\x12\xb2\x02\n" +
-	"/UpdateNetworkSwitchAlternateManagementInterface\x12H.meraki.switch.v1.UpdateNetworkSwitchAlternateManagementInterfaceRequest\x1a;.meraki.switch.v1.NetworkSwitchAlternateManagementInterface\"x\xf2\xfd\x1bt\n" +
-	"/updateNetworkSwitchAlternateManagementInterface\x10\x02\x1a9/networks/{networkId}/switch/alternateManagementInterface \x030\x02@\x01\x12\x8f\x02\n" +
+	",getNetworkSwitchAlternateManagementInterface\x10\x01\x1a9/networks/{networkId}/switch/alternateManagementInterface \x030\x01\x12\x92\x03\n" +
+	"/UpdateNetworkSwitchAlternateManagementInterface\x12H.meraki.switch.v1.UpdateNetworkSwitchAlternateManagementInterfaceRequest\x1a;.meraki.switch.v1.NetworkSwitchAlternateManagementInterface\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
+	"/updateNetworkSwitchAlternateManagementInterface\x10\x02\x1a9/networks/{networkId}/switch/alternateManagementInterface \x030\x02BE\n" +
+	"9/networks/{networkId}/switch/alternateManagementInterface\x12\x06update\x18\x01j\x17\n" +
+	"\x11switches[].serial\x10\x03\x18\x03\x12\x8f\x02\n" +
 	"!GetNetworkSwitchDhcpV4ServersSeen\x12:.meraki.switch.v1.GetNetworkSwitchDhcpV4ServersSeenRequest\x1a;.meraki.switch.v1.GetNetworkSwitchDhcpV4ServersSeenResponse\"q\xf2\xfd\x1bm\n" +
 	"!getNetworkSwitchDhcpV4ServersSeen\x10\x01\x1a1/networks/{networkId}/switch/dhcp/v4/servers/seen \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x94\x02\n" +
 	"$StreamNetworkSwitchDhcpV4ServersSeen\x12:.meraki.switch.v1.GetNetworkSwitchDhcpV4ServersSeenRequest\x1a;.meraki.switch.v1.GetNetworkSwitchDhcpV4ServersSeenResponse\"q\xf2\xfd\x1bm\n" +
 	"!getNetworkSwitchDhcpV4ServersSeen\x10\x01\x1a1/networks/{networkId}/switch/dhcp/v4/servers/seen \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xeb\x01\n" +
 	" GetNetworkSwitchDhcpServerPolicy\x129.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyRequest\x1a/.meraki.switch.v1.NetworkSwitchDhcpServerPolicy\"[\xf2\xfd\x1bW\n" +
-	" getNetworkSwitchDhcpServerPolicy\x10\x01\x1a-/networks/{networkId}/switch/dhcpServerPolicy \x030\x01\x12\xf6\x01\n" +
-	"#UpdateNetworkSwitchDhcpServerPolicy\x12<.meraki.switch.v1.UpdateNetworkSwitchDhcpServerPolicyRequest\x1a/.meraki.switch.v1.NetworkSwitchDhcpServerPolicy\"`\xf2\xfd\x1b\\\n" +
-	"#updateNetworkSwitchDhcpServerPolicy\x10\x02\x1a-/networks/{networkId}/switch/dhcpServerPolicy \x030\x02@\x01\x12\x92\x03\n" +
-	";GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x12T.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersRequest\x1aU.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	";getNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x10\x01\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x97\x03\n" +
-	">StreamNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x12T.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersRequest\x1aU.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	";getNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x10\x01\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xfd\x02\n" +
-	"=CreateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.CreateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1aI.meraki.switch.v1.NetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\"\x98\x01\xf2\xfd\x1b\x93\x01\n" +
-	"=createNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x03\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x030\x03@\x01\x12\x8f\x03\n" +
-	"=UpdateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.UpdateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1aI.meraki.switch.v1.NetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
-	"=updateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x02\x1a\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId} \x030\x02@\x01\x12\xdc\x02\n" +
-	"=DeleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.DeleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1a\x16.google.protobuf.Empty\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
-	"=deleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x04\x1a\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId} \x030\x02@\x01\x12\x9d\x03\n" +
-	"=GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x12V.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceRequest\x1aW.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
-	"=getNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x10\x01\x1aM/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/warnings/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xa2\x03\n" +
-	"@StreamNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x12V.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceRequest\x1aW.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceResponse\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
-	"=getNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x10\x01\x1aM/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/warnings/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xf0\x01\n" +
+	" getNetworkSwitchDhcpServerPolicy\x10\x01\x1a-/networks/{networkId}/switch/dhcpServerPolicy \x030\x01\x12\xb1\x02\n" +
+	"#UpdateNetworkSwitchDhcpServerPolicy\x12<.meraki.switch.v1.UpdateNetworkSwitchDhcpServerPolicyRequest\x1a/.meraki.switch.v1.NetworkSwitchDhcpServerPolicy\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"#updateNetworkSwitchDhcpServerPolicy\x10\x02\x1a-/networks/{networkId}/switch/dhcpServerPolicy \x030\x02B9\n" +
+	"-/networks/{networkId}/switch/dhcpServerPolicy\x12\x06update\x18\x01\x12\xa5\x03\n" +
+	";GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x12T.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersRequest\x1aU.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	";getNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x10\x01\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x11\n" +
+	"\x0ftrustedServerId\x12\xaa\x03\n" +
+	">StreamNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x12T.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersRequest\x1aU.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionTrustedServersResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
+	";getNetworkSwitchDhcpServerPolicyArpInspectionTrustedServers\x10\x01\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x11\n" +
+	"\x0ftrustedServerId0\x01\x12\xd3\x03\n" +
+	"=CreateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.CreateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1aI.meraki.switch.v1.NetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\"\xee\x01\xf2\xfd\x1b\xe9\x01\n" +
+	"=createNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x03\x1aJ/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers \x030\x03BV\n" +
+	"J/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers\x12\x06create\x18\x01\x12\xf7\x03\n" +
+	"=UpdateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.UpdateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1aI.meraki.switch.v1.NetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\"\x92\x02\xf2\xfd\x1b\x8d\x02\n" +
+	"=updateNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x02\x1a\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId} \x030\x02Bh\n" +
+	"\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId}\x12\x06update\x18\x01\x12\xc5\x03\n" +
+	"=DeleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x12V.meraki.switch.v1.DeleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServerRequest\x1a\x16.google.protobuf.Empty\"\x93\x02\xf2\xfd\x1b\x8e\x02\n" +
+	"=deleteNetworkSwitchDhcpServerPolicyArpInspectionTrustedServer\x10\x04\x1a\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId} \x030\x02Bi\n" +
+	"\\/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/trustedServers/{trustedServerId}\x12\adestroy\x18\x01\x12\xa7\x03\n" +
+	"=GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x12V.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceRequest\x1aW.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceResponse\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	"=getNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x10\x01\x1aM/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/warnings/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serial\x12\xac\x03\n" +
+	"@StreamNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x12V.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceRequest\x1aW.meraki.switch.v1.GetNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDeviceResponse\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	"=getNetworkSwitchDhcpServerPolicyArpInspectionWarningsByDevice\x10\x01\x1aM/networks/{networkId}/switch/dhcpServerPolicy/arpInspection/warnings/byDevice \x03*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serial0\x01\x12\xf0\x01\n" +
 	"!GetNetworkSwitchDscpToCosMappings\x12:.meraki.switch.v1.GetNetworkSwitchDscpToCosMappingsRequest\x1a0.meraki.switch.v1.NetworkSwitchDscpToCosMappings\"]\xf2\xfd\x1bY\n" +
-	"!getNetworkSwitchDscpToCosMappings\x10\x01\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x01\x12\xfb\x01\n" +
-	"$UpdateNetworkSwitchDscpToCosMappings\x12=.meraki.switch.v1.UpdateNetworkSwitchDscpToCosMappingsRequest\x1a0.meraki.switch.v1.NetworkSwitchDscpToCosMappings\"b\xf2\xfd\x1b^\n" +
-	"$updateNetworkSwitchDscpToCosMappings\x10\x02\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x02@\x01\x12\xfd\x01\n" +
-	" GetNetworkSwitchLinkAggregations\x129.meraki.switch.v1.GetNetworkSwitchLinkAggregationsRequest\x1a:.meraki.switch.v1.GetNetworkSwitchLinkAggregationsResponse\"b\xf2\xfd\x1b^\n" +
-	" getNetworkSwitchLinkAggregations\x10\x01\x1a-/networks/{networkId}/switch/linkAggregations \x030\x01J\x05items\x12\xf2\x01\n" +
-	"\"CreateNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.CreateNetworkSwitchLinkAggregationRequest\x1a..meraki.switch.v1.NetworkSwitchLinkAggregation\"_\xf2\xfd\x1b[\n" +
-	"\"createNetworkSwitchLinkAggregation\x10\x03\x1a-/networks/{networkId}/switch/linkAggregations \x030\x03@\x01\x12\x86\x02\n" +
-	"\"UpdateNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.UpdateNetworkSwitchLinkAggregationRequest\x1a..meraki.switch.v1.NetworkSwitchLinkAggregation\"s\xf2\xfd\x1bo\n" +
-	"\"updateNetworkSwitchLinkAggregation\x10\x02\x1aA/networks/{networkId}/switch/linkAggregations/{linkAggregationId} \x030\x02@\x01\x12\xee\x01\n" +
-	"\"DeleteNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.DeleteNetworkSwitchLinkAggregationRequest\x1a\x16.google.protobuf.Empty\"s\xf2\xfd\x1bo\n" +
-	"\"deleteNetworkSwitchLinkAggregation\x10\x04\x1aA/networks/{networkId}/switch/linkAggregations/{linkAggregationId} \x030\x02@\x01\x12\xaa\x01\n" +
+	"!getNetworkSwitchDscpToCosMappings\x10\x01\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x01\x12\xb7\x02\n" +
+	"$UpdateNetworkSwitchDscpToCosMappings\x12=.meraki.switch.v1.UpdateNetworkSwitchDscpToCosMappingsRequest\x1a0.meraki.switch.v1.NetworkSwitchDscpToCosMappings\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"$updateNetworkSwitchDscpToCosMappings\x10\x02\x1a./networks/{networkId}/switch/dscpToCosMappings \x030\x02B:\n" +
+	"./networks/{networkId}/switch/dscpToCosMappings\x12\x06update\x18\x01\x12\x83\x02\n" +
+	" GetNetworkSwitchLinkAggregations\x129.meraki.switch.v1.GetNetworkSwitchLinkAggregationsRequest\x1a:.meraki.switch.v1.GetNetworkSwitchLinkAggregationsResponse\"h\xf2\xfd\x1bd\n" +
+	" getNetworkSwitchLinkAggregations\x10\x01\x1a-/networks/{networkId}/switch/linkAggregations \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xc9\x02\n" +
+	"\"CreateNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.CreateNetworkSwitchLinkAggregationRequest\x1a..meraki.switch.v1.NetworkSwitchLinkAggregation\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	"\"createNetworkSwitchLinkAggregation\x10\x03\x1a-/networks/{networkId}/switch/linkAggregations \x030\x03B9\n" +
+	"-/networks/{networkId}/switch/linkAggregations\x12\x06create\x18\x01j\x1a\n" +
+	"\x14switchPorts[].serial\x10\x03\x18\x03\x12\xf1\x02\n" +
+	"\"UpdateNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.UpdateNetworkSwitchLinkAggregationRequest\x1a..meraki.switch.v1.NetworkSwitchLinkAggregation\"\xdd\x01\xf2\xfd\x1b\xd8\x01\n" +
+	"\"updateNetworkSwitchLinkAggregation\x10\x02\x1aA/networks/{networkId}/switch/linkAggregations/{linkAggregationId} \x030\x02BM\n" +
+	"A/networks/{networkId}/switch/linkAggregations/{linkAggregationId}\x12\x06update\x18\x01j\x1a\n" +
+	"\x14switchPorts[].serial\x10\x03\x18\x03\x12\xbe\x02\n" +
+	"\"DeleteNetworkSwitchLinkAggregation\x12;.meraki.switch.v1.DeleteNetworkSwitchLinkAggregationRequest\x1a\x16.google.protobuf.Empty\"\xc2\x01\xf2\xfd\x1b\xbd\x01\n" +
+	"\"deleteNetworkSwitchLinkAggregation\x10\x04\x1aA/networks/{networkId}/switch/linkAggregations/{linkAggregationId} \x030\x02BN\n" +
+	"A/networks/{networkId}/switch/linkAggregations/{linkAggregationId}\x12\adestroy\x18\x01\x12\xaa\x01\n" +
 	"\x13GetNetworkSwitchMtu\x12,.meraki.switch.v1.GetNetworkSwitchMtuRequest\x1a\".meraki.switch.v1.NetworkSwitchMtu\"A\xf2\xfd\x1b=\n" +
-	"\x13getNetworkSwitchMtu\x10\x01\x1a /networks/{networkId}/switch/mtu \x030\x01\x12\xb5\x01\n" +
-	"\x16UpdateNetworkSwitchMtu\x12/.meraki.switch.v1.UpdateNetworkSwitchMtuRequest\x1a\".meraki.switch.v1.NetworkSwitchMtu\"F\xf2\xfd\x1bB\n" +
-	"\x16updateNetworkSwitchMtu\x10\x02\x1a /networks/{networkId}/switch/mtu \x030\x02@\x01\x12\xee\x01\n" +
-	"\x1dGetNetworkSwitchPortSchedules\x126.meraki.switch.v1.GetNetworkSwitchPortSchedulesRequest\x1a7.meraki.switch.v1.GetNetworkSwitchPortSchedulesResponse\"\\\xf2\xfd\x1bX\n" +
-	"\x1dgetNetworkSwitchPortSchedules\x10\x01\x1a*/networks/{networkId}/switch/portSchedules \x030\x01J\x05items\x12\xe1\x01\n" +
+	"\x13getNetworkSwitchMtu\x10\x01\x1a /networks/{networkId}/switch/mtu \x030\x01\x12\xe1\x01\n" +
+	"\x16UpdateNetworkSwitchMtu\x12/.meraki.switch.v1.UpdateNetworkSwitchMtuRequest\x1a\".meraki.switch.v1.NetworkSwitchMtu\"r\xf2\xfd\x1bn\n" +
+	"\x16updateNetworkSwitchMtu\x10\x02\x1a /networks/{networkId}/switch/mtu \x030\x02B,\n" +
+	" /networks/{networkId}/switch/mtu\x12\x06update\x18\x01\x12\xf4\x01\n" +
+	"\x1dGetNetworkSwitchPortSchedules\x126.meraki.switch.v1.GetNetworkSwitchPortSchedulesRequest\x1a7.meraki.switch.v1.GetNetworkSwitchPortSchedulesResponse\"b\xf2\xfd\x1b^\n" +
+	"\x1dgetNetworkSwitchPortSchedules\x10\x01\x1a*/networks/{networkId}/switch/portSchedules \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe1\x01\n" +
 	"\x1fCreateNetworkSwitchPortSchedule\x128.meraki.switch.v1.CreateNetworkSwitchPortScheduleRequest\x1a+.meraki.switch.v1.NetworkSwitchPortSchedule\"W\xf2\xfd\x1bS\n" +
-	"\x1fcreateNetworkSwitchPortSchedule\x10\x03\x1a*/networks/{networkId}/switch/portSchedules \x030\x03\x12\xf4\x01\n" +
-	"\x1fUpdateNetworkSwitchPortSchedule\x128.meraki.switch.v1.UpdateNetworkSwitchPortScheduleRequest\x1a+.meraki.switch.v1.NetworkSwitchPortSchedule\"j\xf2\xfd\x1bf\n" +
-	"\x1fupdateNetworkSwitchPortSchedule\x10\x02\x1a;/networks/{networkId}/switch/portSchedules/{portScheduleId} \x030\x02@\x01\x12\xdd\x01\n" +
+	"\x1fcreateNetworkSwitchPortSchedule\x10\x03\x1a*/networks/{networkId}/switch/portSchedules \x030\x03\x12\xbd\x02\n" +
+	"\x1fUpdateNetworkSwitchPortSchedule\x128.meraki.switch.v1.UpdateNetworkSwitchPortScheduleRequest\x1a+.meraki.switch.v1.NetworkSwitchPortSchedule\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	"\x1fupdateNetworkSwitchPortSchedule\x10\x02\x1a;/networks/{networkId}/switch/portSchedules/{portScheduleId} \x030\x02BG\n" +
+	";/networks/{networkId}/switch/portSchedules/{portScheduleId}\x12\x06update\x18\x01\x12\xdd\x01\n" +
 	"\x1fDeleteNetworkSwitchPortSchedule\x128.meraki.switch.v1.DeleteNetworkSwitchPortScheduleRequest\x1a\x16.google.protobuf.Empty\"h\xf2\xfd\x1bd\n" +
-	"\x1fdeleteNetworkSwitchPortSchedule\x10\x04\x1a;/networks/{networkId}/switch/portSchedules/{portScheduleId} \x030\x02\x12\xd5\x01\n" +
-	"\x18GetNetworkSwitchQosRules\x121.meraki.switch.v1.GetNetworkSwitchQosRulesRequest\x1a2.meraki.switch.v1.GetNetworkSwitchQosRulesResponse\"R\xf2\xfd\x1bN\n" +
-	"\x18getNetworkSwitchQosRules\x10\x01\x1a%/networks/{networkId}/switch/qosRules \x030\x01J\x05items\x12\xca\x01\n" +
-	"\x1aCreateNetworkSwitchQosRule\x123.meraki.switch.v1.CreateNetworkSwitchQosRuleRequest\x1a&.meraki.switch.v1.NetworkSwitchQosRule\"O\xf2\xfd\x1bK\n" +
-	"\x1acreateNetworkSwitchQosRule\x10\x03\x1a%/networks/{networkId}/switch/qosRules \x030\x03@\x01\x12\xdd\x01\n" +
+	"\x1fdeleteNetworkSwitchPortSchedule\x10\x04\x1a;/networks/{networkId}/switch/portSchedules/{portScheduleId} \x030\x02\x12\xdb\x01\n" +
+	"\x18GetNetworkSwitchQosRules\x121.meraki.switch.v1.GetNetworkSwitchQosRulesRequest\x1a2.meraki.switch.v1.GetNetworkSwitchQosRulesResponse\"X\xf2\xfd\x1bT\n" +
+	"\x18getNetworkSwitchQosRules\x10\x01\x1a%/networks/{networkId}/switch/qosRules \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xfc\x01\n" +
+	"\x1aCreateNetworkSwitchQosRule\x123.meraki.switch.v1.CreateNetworkSwitchQosRuleRequest\x1a&.meraki.switch.v1.NetworkSwitchQosRule\"\x80\x01\xf2\xfd\x1b|\n" +
+	"\x1acreateNetworkSwitchQosRule\x10\x03\x1a%/networks/{networkId}/switch/qosRules \x030\x03B1\n" +
+	"%/networks/{networkId}/switch/qosRules\x12\x06create\x18\x01\x12\xdd\x01\n" +
 	"\x1dGetNetworkSwitchQosRulesOrder\x126.meraki.switch.v1.GetNetworkSwitchQosRulesOrderRequest\x1a,.meraki.switch.v1.NetworkSwitchQosRulesOrder\"V\xf2\xfd\x1bR\n" +
-	"\x1dgetNetworkSwitchQosRulesOrder\x10\x01\x1a+/networks/{networkId}/switch/qosRules/order \x030\x01\x12\xe8\x01\n" +
-	" UpdateNetworkSwitchQosRulesOrder\x129.meraki.switch.v1.UpdateNetworkSwitchQosRulesOrderRequest\x1a,.meraki.switch.v1.NetworkSwitchQosRulesOrder\"[\xf2\xfd\x1bW\n" +
-	" updateNetworkSwitchQosRulesOrder\x10\x02\x1a+/networks/{networkId}/switch/qosRules/order \x030\x02@\x01\x12\xcb\x01\n" +
+	"\x1dgetNetworkSwitchQosRulesOrder\x10\x01\x1a+/networks/{networkId}/switch/qosRules/order \x030\x01\x12\xa5\x02\n" +
+	" UpdateNetworkSwitchQosRulesOrder\x129.meraki.switch.v1.UpdateNetworkSwitchQosRulesOrderRequest\x1a,.meraki.switch.v1.NetworkSwitchQosRulesOrder\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
+	" updateNetworkSwitchQosRulesOrder\x10\x02\x1a+/networks/{networkId}/switch/qosRules/order \x030\x02B;\n" +
+	"+/networks/{networkId}/switch/qosRules/order\x12\fupdate_order\x12\xcb\x01\n" +
 	"\x17GetNetworkSwitchQosRule\x120.meraki.switch.v1.GetNetworkSwitchQosRuleRequest\x1a&.meraki.switch.v1.NetworkSwitchQosRule\"V\xf2\xfd\x1bR\n" +
-	"\x17getNetworkSwitchQosRule\x10\x01\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x01\x12\xd6\x01\n" +
-	"\x1aUpdateNetworkSwitchQosRule\x123.meraki.switch.v1.UpdateNetworkSwitchQosRuleRequest\x1a&.meraki.switch.v1.NetworkSwitchQosRule\"[\xf2\xfd\x1bW\n" +
-	"\x1aupdateNetworkSwitchQosRule\x10\x02\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x02@\x01\x12\xc6\x01\n" +
-	"\x1aDeleteNetworkSwitchQosRule\x123.meraki.switch.v1.DeleteNetworkSwitchQosRuleRequest\x1a\x16.google.protobuf.Empty\"[\xf2\xfd\x1bW\n" +
-	"\x1adeleteNetworkSwitchQosRule\x10\x04\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x02@\x01\x12\xec\x01\n" +
+	"\x17getNetworkSwitchQosRule\x10\x01\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x01\x12\x95\x02\n" +
+	"\x1aUpdateNetworkSwitchQosRule\x123.meraki.switch.v1.UpdateNetworkSwitchQosRuleRequest\x1a&.meraki.switch.v1.NetworkSwitchQosRule\"\x99\x01\xf2\xfd\x1b\x94\x01\n" +
+	"\x1aupdateNetworkSwitchQosRule\x10\x02\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x02B=\n" +
+	"1/networks/{networkId}/switch/qosRules/{qosRuleId}\x12\x06update\x18\x01\x12\x86\x02\n" +
+	"\x1aDeleteNetworkSwitchQosRule\x123.meraki.switch.v1.DeleteNetworkSwitchQosRuleRequest\x1a\x16.google.protobuf.Empty\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"\x1adeleteNetworkSwitchQosRule\x10\x04\x1a1/networks/{networkId}/switch/qosRules/{qosRuleId} \x030\x02B>\n" +
+	"1/networks/{networkId}/switch/qosRules/{qosRuleId}\x12\adestroy\x18\x01\x12\xec\x01\n" +
 	" GetNetworkSwitchRoutingMulticast\x129.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRequest\x1a/.meraki.switch.v1.NetworkSwitchRoutingMulticast\"\\\xf2\xfd\x1bX\n" +
-	" getNetworkSwitchRoutingMulticast\x10\x01\x1a./networks/{networkId}/switch/routing/multicast \x030\x01\x12\xf7\x01\n" +
-	"#UpdateNetworkSwitchRoutingMulticast\x12<.meraki.switch.v1.UpdateNetworkSwitchRoutingMulticastRequest\x1a/.meraki.switch.v1.NetworkSwitchRoutingMulticast\"a\xf2\xfd\x1b]\n" +
-	"#updateNetworkSwitchRoutingMulticast\x10\x02\x1a./networks/{networkId}/switch/routing/multicast \x030\x02@\x01\x12\xd1\x02\n" +
-	"0GetNetworkSwitchRoutingMulticastRendezvousPoints\x12I.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRendezvousPointsRequest\x1aJ.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRendezvousPointsResponse\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"0getNetworkSwitchRoutingMulticastRendezvousPoints\x10\x01\x1a?/networks/{networkId}/switch/routing/multicast/rendezvousPoints \x030\x01J\x05items\x12\xc5\x02\n" +
-	"2CreateNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.CreateNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a>.meraki.switch.v1.NetworkSwitchRoutingMulticastRendezvousPoint\"\x81\x01\xf2\xfd\x1b}\n" +
-	"2createNetworkSwitchRoutingMulticastRendezvousPoint\x10\x03\x1a?/networks/{networkId}/switch/routing/multicast/rendezvousPoints \x030\x03@\x01\x12\xcf\x02\n" +
+	" getNetworkSwitchRoutingMulticast\x10\x01\x1a./networks/{networkId}/switch/routing/multicast \x030\x01\x12\xc6\x02\n" +
+	"#UpdateNetworkSwitchRoutingMulticast\x12<.meraki.switch.v1.UpdateNetworkSwitchRoutingMulticastRequest\x1a/.meraki.switch.v1.NetworkSwitchRoutingMulticast\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	"#updateNetworkSwitchRoutingMulticast\x10\x02\x1a./networks/{networkId}/switch/routing/multicast \x030\x02BM\n" +
+	"./networks/{networkId}/switch/routing/multicast\x12\x1bms/multicast/actions/update\x12\xe6\x02\n" +
+	"0GetNetworkSwitchRoutingMulticastRendezvousPoints\x12I.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRendezvousPointsRequest\x1aJ.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRendezvousPointsResponse\"\x9a\x01\xf2\xfd\x1b\x95\x01\n" +
+	"0getNetworkSwitchRoutingMulticastRendezvousPoints\x10\x01\x1a?/networks/{networkId}/switch/routing/multicast/rendezvousPoints \x030\x01J\x05itemsZ\x13\n" +
+	"\x11rendezvousPointId\x12\x91\x03\n" +
+	"2CreateNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.CreateNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a>.meraki.switch.v1.NetworkSwitchRoutingMulticastRendezvousPoint\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
+	"2createNetworkSwitchRoutingMulticastRendezvousPoint\x10\x03\x1a?/networks/{networkId}/switch/routing/multicast/rendezvousPoints \x030\x03BK\n" +
+	"?/networks/{networkId}/switch/routing/multicast/rendezvousPoints\x12\x06create\x18\x01\x12\xcf\x02\n" +
 	"/GetNetworkSwitchRoutingMulticastRendezvousPoint\x12H.meraki.switch.v1.GetNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a>.meraki.switch.v1.NetworkSwitchRoutingMulticastRendezvousPoint\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"/getNetworkSwitchRoutingMulticastRendezvousPoint\x10\x01\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x01\x12\xda\x02\n" +
-	"2UpdateNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.UpdateNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a>.meraki.switch.v1.NetworkSwitchRoutingMulticastRendezvousPoint\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"2updateNetworkSwitchRoutingMulticastRendezvousPoint\x10\x02\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x02@\x01\x12\xb2\x02\n" +
-	"2DeleteNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.DeleteNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a\x16.google.protobuf.Empty\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"2deleteNetworkSwitchRoutingMulticastRendezvousPoint\x10\x04\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x02@\x01\x12\xd3\x01\n" +
+	"/getNetworkSwitchRoutingMulticastRendezvousPoint\x10\x01\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x01\x12\xb9\x03\n" +
+	"2UpdateNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.UpdateNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a>.meraki.switch.v1.NetworkSwitchRoutingMulticastRendezvousPoint\"\xf5\x01\xf2\xfd\x1b\xf0\x01\n" +
+	"2updateNetworkSwitchRoutingMulticastRendezvousPoint\x10\x02\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x02B_\n" +
+	"S/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId}\x12\x06update\x18\x01\x12\x92\x03\n" +
+	"2DeleteNetworkSwitchRoutingMulticastRendezvousPoint\x12K.meraki.switch.v1.DeleteNetworkSwitchRoutingMulticastRendezvousPointRequest\x1a\x16.google.protobuf.Empty\"\xf6\x01\xf2\xfd\x1b\xf1\x01\n" +
+	"2deleteNetworkSwitchRoutingMulticastRendezvousPoint\x10\x04\x1aS/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId} \x030\x02B`\n" +
+	"S/networks/{networkId}/switch/routing/multicast/rendezvousPoints/{rendezvousPointId}\x12\adestroy\x18\x01\x12\xd3\x01\n" +
 	"\x1bGetNetworkSwitchRoutingOspf\x124.meraki.switch.v1.GetNetworkSwitchRoutingOspfRequest\x1a*.meraki.switch.v1.NetworkSwitchRoutingOspf\"R\xf2\xfd\x1bN\n" +
-	"\x1bgetNetworkSwitchRoutingOspf\x10\x01\x1a)/networks/{networkId}/switch/routing/ospf \x030\x01\x12\xde\x01\n" +
-	"\x1eUpdateNetworkSwitchRoutingOspf\x127.meraki.switch.v1.UpdateNetworkSwitchRoutingOspfRequest\x1a*.meraki.switch.v1.NetworkSwitchRoutingOspf\"W\xf2\xfd\x1bS\n" +
-	"\x1eupdateNetworkSwitchRoutingOspf\x10\x02\x1a)/networks/{networkId}/switch/routing/ospf \x030\x02@\x01\x12\xc3\x01\n" +
+	"\x1bgetNetworkSwitchRoutingOspf\x10\x01\x1a)/networks/{networkId}/switch/routing/ospf \x030\x01\x12\x95\x02\n" +
+	"\x1eUpdateNetworkSwitchRoutingOspf\x127.meraki.switch.v1.UpdateNetworkSwitchRoutingOspfRequest\x1a*.meraki.switch.v1.NetworkSwitchRoutingOspf\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
+	"\x1eupdateNetworkSwitchRoutingOspf\x10\x02\x1a)/networks/{networkId}/switch/routing/ospf \x030\x02B5\n" +
+	")/networks/{networkId}/switch/routing/ospf\x12\x06update\x18\x01\x12\xc3\x01\n" +
 	"\x18GetNetworkSwitchSettings\x121.meraki.switch.v1.GetNetworkSwitchSettingsRequest\x1a'.meraki.switch.v1.NetworkSwitchSettings\"K\xf2\xfd\x1bG\n" +
-	"\x18getNetworkSwitchSettings\x10\x01\x1a%/networks/{networkId}/switch/settings \x030\x01\x12\xce\x01\n" +
-	"\x1bUpdateNetworkSwitchSettings\x124.meraki.switch.v1.UpdateNetworkSwitchSettingsRequest\x1a'.meraki.switch.v1.NetworkSwitchSettings\"P\xf2\xfd\x1bL\n" +
-	"\x1bupdateNetworkSwitchSettings\x10\x02\x1a%/networks/{networkId}/switch/settings \x030\x02@\x01\x12\xcb\x01\n" +
-	"\x16GetNetworkSwitchStacks\x12/.meraki.switch.v1.GetNetworkSwitchStacksRequest\x1a0.meraki.switch.v1.GetNetworkSwitchStacksResponse\"N\xf2\xfd\x1bJ\n" +
-	"\x16getNetworkSwitchStacks\x10\x01\x1a#/networks/{networkId}/switch/stacks \x030\x01J\x05items\x12\xbe\x01\n" +
-	"\x18CreateNetworkSwitchStack\x121.meraki.switch.v1.CreateNetworkSwitchStackRequest\x1a$.meraki.switch.v1.NetworkSwitchStack\"I\xf2\xfd\x1bE\n" +
-	"\x18createNetworkSwitchStack\x10\x03\x1a#/networks/{networkId}/switch/stacks \x030\x03\x12\xc5\x01\n" +
+	"\x18getNetworkSwitchSettings\x10\x01\x1a%/networks/{networkId}/switch/settings \x030\x01\x12\xb0\x02\n" +
+	"\x1bUpdateNetworkSwitchSettings\x124.meraki.switch.v1.UpdateNetworkSwitchSettingsRequest\x1a'.meraki.switch.v1.NetworkSwitchSettings\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"\x1bupdateNetworkSwitchSettings\x10\x02\x1a%/networks/{networkId}/switch/settings \x030\x02B@\n" +
+	"%/networks/{networkId}/switch/settings\x12\x17settings/actions/updatej\x1e\n" +
+	"\x18powerExceptions[].serial\x10\x03\x18\x03\x12\xd1\x01\n" +
+	"\x16GetNetworkSwitchStacks\x12/.meraki.switch.v1.GetNetworkSwitchStacksRequest\x1a0.meraki.switch.v1.GetNetworkSwitchStacksResponse\"T\xf2\xfd\x1bP\n" +
+	"\x16getNetworkSwitchStacks\x10\x01\x1a#/networks/{networkId}/switch/stacks \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xcd\x01\n" +
+	"\x18CreateNetworkSwitchStack\x121.meraki.switch.v1.CreateNetworkSwitchStackRequest\x1a$.meraki.switch.v1.NetworkSwitchStack\"X\xf2\xfd\x1bT\n" +
+	"\x18createNetworkSwitchStack\x10\x03\x1a#/networks/{networkId}/switch/stacks \x030\x03j\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\xc5\x01\n" +
 	"\x15GetNetworkSwitchStack\x12..meraki.switch.v1.GetNetworkSwitchStackRequest\x1a$.meraki.switch.v1.NetworkSwitchStack\"V\xf2\xfd\x1bR\n" +
-	"\x15getNetworkSwitchStack\x10\x01\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x01\x12\xd0\x01\n" +
-	"\x18UpdateNetworkSwitchStack\x121.meraki.switch.v1.UpdateNetworkSwitchStackRequest\x1a$.meraki.switch.v1.NetworkSwitchStack\"[\xf2\xfd\x1bW\n" +
-	"\x18updateNetworkSwitchStack\x10\x02\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x02@\x01\x12\xc0\x01\n" +
+	"\x15getNetworkSwitchStack\x10\x01\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x01\x12\xb6\x02\n" +
+	"\x18UpdateNetworkSwitchStack\x121.meraki.switch.v1.UpdateNetworkSwitchStackRequest\x1a$.meraki.switch.v1.NetworkSwitchStack\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
+	"\x18updateNetworkSwitchStack\x10\x02\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x02BL\n" +
+	"3/networks/{networkId}/switch/stacks/{switchStackId}\x12\x15stacks/actions/updatej\x16\n" +
+	"\x10members[].serial\x10\x03\x18\x03\x12\xc0\x01\n" +
 	"\x18DeleteNetworkSwitchStack\x121.meraki.switch.v1.DeleteNetworkSwitchStackRequest\x1a\x16.google.protobuf.Empty\"Y\xf2\xfd\x1bU\n" +
-	"\x18deleteNetworkSwitchStack\x10\x04\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x02\x12\xd4\x01\n" +
-	"\x15AddNetworkSwitchStack\x12..meraki.switch.v1.AddNetworkSwitchStackRequest\x1a/.meraki.switch.v1.AddNetworkSwitchStackResponse\"Z\xf2\xfd\x1bV\n" +
-	"\x15addNetworkSwitchStack\x10\x03\x1a7/networks/{networkId}/switch/stacks/{switchStackId}/add \x030\x03\x12\xe3\x01\n" +
-	"\x18RemoveNetworkSwitchStack\x121.meraki.switch.v1.RemoveNetworkSwitchStackRequest\x1a2.meraki.switch.v1.RemoveNetworkSwitchStackResponse\"`\xf2\xfd\x1b\\\n" +
-	"\x18removeNetworkSwitchStack\x10\x03\x1a:/networks/{networkId}/switch/stacks/{switchStackId}/remove \x030\x03\x12\xaf\x02\n" +
-	"&GetNetworkSwitchStackRoutingInterfaces\x12?.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfacesRequest\x1a@.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfacesResponse\"\x81\x01\xf2\xfd\x1b}\n" +
-	"&getNetworkSwitchStackRoutingInterfaces\x10\x01\x1aF/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces \x030\x01J\x05items\x12\xa3\x02\n" +
-	"(CreateNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.CreateNetworkSwitchStackRoutingInterfaceRequest\x1a4.meraki.switch.v1.NetworkSwitchStackRoutingInterface\"~\xf2\xfd\x1bz\n" +
-	"(createNetworkSwitchStackRoutingInterface\x10\x03\x1aF/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces \x030\x03@\x01\x12\xa8\x02\n" +
+	"\x18deleteNetworkSwitchStack\x10\x04\x1a3/networks/{networkId}/switch/stacks/{switchStackId} \x030\x02\x12\xe2\x01\n" +
+	"\x15AddNetworkSwitchStack\x12..meraki.switch.v1.AddNetworkSwitchStackRequest\x1a/.meraki.switch.v1.AddNetworkSwitchStackResponse\"h\xf2\xfd\x1bd\n" +
+	"\x15addNetworkSwitchStack\x10\x03\x1a7/networks/{networkId}/switch/stacks/{switchStackId}/add \x030\x03j\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xf1\x01\n" +
+	"\x18RemoveNetworkSwitchStack\x121.meraki.switch.v1.RemoveNetworkSwitchStackRequest\x1a2.meraki.switch.v1.RemoveNetworkSwitchStackResponse\"n\xf2\xfd\x1bj\n" +
+	"\x18removeNetworkSwitchStack\x10\x03\x1a:/networks/{networkId}/switch/stacks/{switchStackId}/remove \x030\x03j\f\n" +
+	"\x06serial\x10\x03\x18\x03\x12\xbf\x02\n" +
+	"&GetNetworkSwitchStackRoutingInterfaces\x12?.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfacesRequest\x1a@.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfacesResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"&getNetworkSwitchStackRoutingInterfaces\x10\x01\x1aF/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces \x030\x01J\x05itemsZ\r\n" +
+	"\vinterfaceId\x12\xf7\x02\n" +
+	"(CreateNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.CreateNetworkSwitchStackRoutingInterfaceRequest\x1a4.meraki.switch.v1.NetworkSwitchStackRoutingInterface\"\xd1\x01\xf2\xfd\x1b\xcc\x01\n" +
+	"(createNetworkSwitchStackRoutingInterface\x10\x03\x1aF/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces \x030\x03BR\n" +
+	"F/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces\x12\x06create\x18\x01\x12\xa8\x02\n" +
 	"%GetNetworkSwitchStackRoutingInterface\x12>.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfaceRequest\x1a4.meraki.switch.v1.NetworkSwitchStackRoutingInterface\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
-	"%getNetworkSwitchStackRoutingInterface\x10\x01\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x01\x12\xb3\x02\n" +
-	"(UpdateNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.UpdateNetworkSwitchStackRoutingInterfaceRequest\x1a4.meraki.switch.v1.NetworkSwitchStackRoutingInterface\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"(updateNetworkSwitchStackRoutingInterface\x10\x02\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x02@\x01\x12\x95\x02\n" +
-	"(DeleteNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.DeleteNetworkSwitchStackRoutingInterfaceRequest\x1a\x16.google.protobuf.Empty\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"(deleteNetworkSwitchStackRoutingInterface\x10\x04\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x02@\x01\x12\xbd\x02\n" +
+	"%getNetworkSwitchStackRoutingInterface\x10\x01\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x01\x12\x93\x03\n" +
+	"(UpdateNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.UpdateNetworkSwitchStackRoutingInterfaceRequest\x1a4.meraki.switch.v1.NetworkSwitchStackRoutingInterface\"\xed\x01\xf2\xfd\x1b\xe8\x01\n" +
+	"(updateNetworkSwitchStackRoutingInterface\x10\x02\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x02B`\n" +
+	"T/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}\x12\x06update\x18\x01\x12\xf6\x02\n" +
+	"(DeleteNetworkSwitchStackRoutingInterface\x12A.meraki.switch.v1.DeleteNetworkSwitchStackRoutingInterfaceRequest\x1a\x16.google.protobuf.Empty\"\xee\x01\xf2\xfd\x1b\xe9\x01\n" +
+	"(deleteNetworkSwitchStackRoutingInterface\x10\x04\x1aT/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId} \x030\x02Ba\n" +
+	"T/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}\x12\adestroy\x18\x01\x12\xbd\x02\n" +
 	")GetNetworkSwitchStackRoutingInterfaceDhcp\x12B.meraki.switch.v1.GetNetworkSwitchStackRoutingInterfaceDhcpRequest\x1a8.meraki.switch.v1.NetworkSwitchStackRoutingInterfaceDhcp\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	")getNetworkSwitchStackRoutingInterfaceDhcp\x10\x01\x1aY/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}/dhcp \x030\x01\x12\xc8\x02\n" +
-	",UpdateNetworkSwitchStackRoutingInterfaceDhcp\x12E.meraki.switch.v1.UpdateNetworkSwitchStackRoutingInterfaceDhcpRequest\x1a8.meraki.switch.v1.NetworkSwitchStackRoutingInterfaceDhcp\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	",updateNetworkSwitchStackRoutingInterfaceDhcp\x10\x02\x1aY/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}/dhcp \x030\x02@\x01\x12\xba\x02\n" +
-	"(GetNetworkSwitchStackRoutingStaticRoutes\x12A.meraki.switch.v1.GetNetworkSwitchStackRoutingStaticRoutesRequest\x1aB.meraki.switch.v1.GetNetworkSwitchStackRoutingStaticRoutesResponse\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"(getNetworkSwitchStackRoutingStaticRoutes\x10\x01\x1aH/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes \x030\x01J\x05items\x12\xae\x02\n" +
-	"*CreateNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.CreateNetworkSwitchStackRoutingStaticRouteRequest\x1a6.meraki.switch.v1.NetworkSwitchStackRoutingStaticRoute\"\x82\x01\xf2\xfd\x1b~\n" +
-	"*createNetworkSwitchStackRoutingStaticRoute\x10\x03\x1aH/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes \x030\x03@\x01\x12\xb4\x02\n" +
+	")getNetworkSwitchStackRoutingInterfaceDhcp\x10\x01\x1aY/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}/dhcp \x030\x01\x12\xad\x03\n" +
+	",UpdateNetworkSwitchStackRoutingInterfaceDhcp\x12E.meraki.switch.v1.UpdateNetworkSwitchStackRoutingInterfaceDhcpRequest\x1a8.meraki.switch.v1.NetworkSwitchStackRoutingInterfaceDhcp\"\xfb\x01\xf2\xfd\x1b\xf6\x01\n" +
+	",updateNetworkSwitchStackRoutingInterfaceDhcp\x10\x02\x1aY/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}/dhcp \x030\x02Be\n" +
+	"Y/networks/{networkId}/switch/stacks/{switchStackId}/routing/interfaces/{interfaceId}/dhcp\x12\x06update\x18\x01\x12\xcb\x02\n" +
+	"(GetNetworkSwitchStackRoutingStaticRoutes\x12A.meraki.switch.v1.GetNetworkSwitchStackRoutingStaticRoutesRequest\x1aB.meraki.switch.v1.GetNetworkSwitchStackRoutingStaticRoutesResponse\"\x97\x01\xf2\xfd\x1b\x92\x01\n" +
+	"(getNetworkSwitchStackRoutingStaticRoutes\x10\x01\x1aH/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes \x030\x01J\x05itemsZ\x0f\n" +
+	"\rstaticRouteId\x12\x83\x03\n" +
+	"*CreateNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.CreateNetworkSwitchStackRoutingStaticRouteRequest\x1a6.meraki.switch.v1.NetworkSwitchStackRoutingStaticRoute\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
+	"*createNetworkSwitchStackRoutingStaticRoute\x10\x03\x1aH/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes \x030\x03BT\n" +
+	"H/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes\x12\x06create\x18\x01\x12\xb4\x02\n" +
 	"'GetNetworkSwitchStackRoutingStaticRoute\x12@.meraki.switch.v1.GetNetworkSwitchStackRoutingStaticRouteRequest\x1a6.meraki.switch.v1.NetworkSwitchStackRoutingStaticRoute\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
-	"'getNetworkSwitchStackRoutingStaticRoute\x10\x01\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x01\x12\xbf\x02\n" +
-	"*UpdateNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.UpdateNetworkSwitchStackRoutingStaticRouteRequest\x1a6.meraki.switch.v1.NetworkSwitchStackRoutingStaticRoute\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
-	"*updateNetworkSwitchStackRoutingStaticRoute\x10\x02\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x02@\x01\x12\x9f\x02\n" +
-	"*DeleteNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.DeleteNetworkSwitchStackRoutingStaticRouteRequest\x1a\x16.google.protobuf.Empty\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
-	"*deleteNetworkSwitchStackRoutingStaticRoute\x10\x04\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x02@\x01\x12\xd7\x01\n" +
+	"'getNetworkSwitchStackRoutingStaticRoute\x10\x01\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x01\x12\xa3\x03\n" +
+	"*UpdateNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.UpdateNetworkSwitchStackRoutingStaticRouteRequest\x1a6.meraki.switch.v1.NetworkSwitchStackRoutingStaticRoute\"\xf7\x01\xf2\xfd\x1b\xf2\x01\n" +
+	"*updateNetworkSwitchStackRoutingStaticRoute\x10\x02\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x02Bd\n" +
+	"X/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId}\x12\x06update\x18\x01\x12\x84\x03\n" +
+	"*DeleteNetworkSwitchStackRoutingStaticRoute\x12C.meraki.switch.v1.DeleteNetworkSwitchStackRoutingStaticRouteRequest\x1a\x16.google.protobuf.Empty\"\xf8\x01\xf2\xfd\x1b\xf3\x01\n" +
+	"*deleteNetworkSwitchStackRoutingStaticRoute\x10\x04\x1aX/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId} \x030\x02Be\n" +
+	"X/networks/{networkId}/switch/stacks/{switchStackId}/routing/staticRoutes/{staticRouteId}\x12\adestroy\x18\x01\x12\xd7\x01\n" +
 	"\x1cGetNetworkSwitchStormControl\x125.meraki.switch.v1.GetNetworkSwitchStormControlRequest\x1a+.meraki.switch.v1.NetworkSwitchStormControl\"S\xf2\xfd\x1bO\n" +
-	"\x1cgetNetworkSwitchStormControl\x10\x01\x1a)/networks/{networkId}/switch/stormControl \x030\x01\x12\xe2\x01\n" +
-	"\x1fUpdateNetworkSwitchStormControl\x128.meraki.switch.v1.UpdateNetworkSwitchStormControlRequest\x1a+.meraki.switch.v1.NetworkSwitchStormControl\"X\xf2\xfd\x1bT\n" +
-	"\x1fupdateNetworkSwitchStormControl\x10\x02\x1a)/networks/{networkId}/switch/stormControl \x030\x02@\x01\x12\xaa\x01\n" +
+	"\x1cgetNetworkSwitchStormControl\x10\x01\x1a)/networks/{networkId}/switch/stormControl \x030\x01\x12\x99\x02\n" +
+	"\x1fUpdateNetworkSwitchStormControl\x128.meraki.switch.v1.UpdateNetworkSwitchStormControlRequest\x1a+.meraki.switch.v1.NetworkSwitchStormControl\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
+	"\x1fupdateNetworkSwitchStormControl\x10\x02\x1a)/networks/{networkId}/switch/stormControl \x030\x02B5\n" +
+	")/networks/{networkId}/switch/stormControl\x12\x06update\x18\x01\x12\xaa\x01\n" +
 	"\x13GetNetworkSwitchStp\x12,.meraki.switch.v1.GetNetworkSwitchStpRequest\x1a\".meraki.switch.v1.NetworkSwitchStp\"A\xf2\xfd\x1b=\n" +
-	"\x13getNetworkSwitchStp\x10\x01\x1a /networks/{networkId}/switch/stp \x030\x01\x12\xb5\x01\n" +
-	"\x16UpdateNetworkSwitchStp\x12/.meraki.switch.v1.UpdateNetworkSwitchStpRequest\x1a\".meraki.switch.v1.NetworkSwitchStp\"F\xf2\xfd\x1bB\n" +
-	"\x16updateNetworkSwitchStp\x10\x02\x1a /networks/{networkId}/switch/stp \x030\x02@\x01\x12\xd0\x02\n" +
+	"\x13getNetworkSwitchStp\x10\x01\x1a /networks/{networkId}/switch/stp \x030\x01\x12\xe1\x01\n" +
+	"\x16UpdateNetworkSwitchStp\x12/.meraki.switch.v1.UpdateNetworkSwitchStpRequest\x1a\".meraki.switch.v1.NetworkSwitchStp\"r\xf2\xfd\x1bn\n" +
+	"\x16updateNetworkSwitchStp\x10\x02\x1a /networks/{networkId}/switch/stp \x030\x02B,\n" +
+	" /networks/{networkId}/switch/stp\x12\x06update\x18\x01\x12\xd0\x02\n" +
 	"+GetOrganizationConfigTemplateSwitchProfiles\x12D.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilesRequest\x1aE.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilesResponse\"\x93\x01\xf2\xfd\x1b\x8e\x01\n" +
-	"+getOrganizationConfigTemplateSwitchProfiles\x10\x01\x1aR/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles \x020\x01J\x05items\x12\xf2\x02\n" +
-	"/GetOrganizationConfigTemplateSwitchProfilePorts\x12H.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilePortsRequest\x1aI.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilePortsResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	"/getOrganizationConfigTemplateSwitchProfilePorts\x10\x01\x1ad/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports \x020\x01J\x05items\x12\xe5\x02\n" +
+	"+getOrganizationConfigTemplateSwitchProfiles\x10\x01\x1aR/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles \x020\x01J\x05items\x12\xfc\x02\n" +
+	"/GetOrganizationConfigTemplateSwitchProfilePorts\x12H.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilePortsRequest\x1aI.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilePortsResponse\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"/getOrganizationConfigTemplateSwitchProfilePorts\x10\x01\x1ad/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports \x020\x01J\x05itemsZ\b\n" +
+	"\x06portId\x12\xe5\x02\n" +
 	".GetOrganizationConfigTemplateSwitchProfilePort\x12G.meraki.switch.v1.GetOrganizationConfigTemplateSwitchProfilePortRequest\x1a=.meraki.switch.v1.OrganizationConfigTemplateSwitchProfilePort\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
-	".getOrganizationConfigTemplateSwitchProfilePort\x10\x01\x1am/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId} \x020\x01\x12\xf0\x02\n" +
-	"1UpdateOrganizationConfigTemplateSwitchProfilePort\x12J.meraki.switch.v1.UpdateOrganizationConfigTemplateSwitchProfilePortRequest\x1a=.meraki.switch.v1.OrganizationConfigTemplateSwitchProfilePort\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
-	"1updateOrganizationConfigTemplateSwitchProfilePort\x10\x02\x1am/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId} \x020\x02@\x01\x12\xac\x02\n" +
+	".getOrganizationConfigTemplateSwitchProfilePort\x10\x01\x1am/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId} \x020\x01\x12\xe9\x03\n" +
+	"1UpdateOrganizationConfigTemplateSwitchProfilePort\x12J.meraki.switch.v1.UpdateOrganizationConfigTemplateSwitchProfilePortRequest\x1a=.meraki.switch.v1.OrganizationConfigTemplateSwitchProfilePort\"\xa8\x02\xf2\xfd\x1b\xa3\x02\n" +
+	"1updateOrganizationConfigTemplateSwitchProfilePort\x10\x02\x1am/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId} \x020\x02By\n" +
+	"m/organizations/{organizationId}/configTemplates/{configTemplateId}/switch/profiles/{profileId}/ports/{portId}\x12\x06update\x18\x01\x12\xac\x02\n" +
 	"(GetOrganizationSummarySwitchPowerHistory\x12A.meraki.switch.v1.GetOrganizationSummarySwitchPowerHistoryRequest\x1aB.meraki.switch.v1.GetOrganizationSummarySwitchPowerHistoryResponse\"y\xf2\xfd\x1bu\n" +
-	"(getOrganizationSummarySwitchPowerHistory\x10\x01\x1a</organizations/{organizationId}/summary/switch/power/history \x020\x01J\x05items\x12\xf7\x01\n" +
-	"\x1eCloneOrganizationSwitchDevices\x127.meraki.switch.v1.CloneOrganizationSwitchDevicesRequest\x1a8.meraki.switch.v1.CloneOrganizationSwitchDevicesResponse\"b\xf2\xfd\x1b^\n" +
-	"\x1ecloneOrganizationSwitchDevices\x10\x03\x1a4/organizations/{organizationId}/switch/devices/clone \x020\x03@\x01\x12\x95\x02\n" +
-	"\"GetOrganizationSwitchPortsBySwitch\x12;.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchRequest\x1a<.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchResponse\"t\xf2\xfd\x1bp\n" +
-	"\"getOrganizationSwitchPortsBySwitch\x10\x01\x1a5/organizations/{organizationId}/switch/ports/bySwitch \x02*\x06\b\x01\x102\x1820\x01J\x05items\x12\x9a\x02\n" +
-	"%StreamOrganizationSwitchPortsBySwitch\x12;.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchRequest\x1a<.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchResponse\"t\xf2\xfd\x1bp\n" +
-	"\"getOrganizationSwitchPortsBySwitch\x10\x01\x1a5/organizations/{organizationId}/switch/ports/bySwitch \x02*\x06\b\x01\x102\x1820\x01J\x05items0\x01\x12\xdd\x02\n" +
-	"1GetOrganizationSwitchPortsClientsOverviewByDevice\x12J.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceRequest\x1aK.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
-	"1getOrganizationSwitchPortsClientsOverviewByDevice\x10\x01\x1aF/organizations/{organizationId}/switch/ports/clients/overview/byDevice \x02*\x06\b\x01\x10\x14\x18\x140\x01\x12\xe2\x02\n" +
-	"4StreamOrganizationSwitchPortsClientsOverviewByDevice\x12J.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceRequest\x1aK.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
-	"1getOrganizationSwitchPortsClientsOverviewByDevice\x10\x01\x1aF/organizations/{organizationId}/switch/ports/clients/overview/byDevice \x02*\x06\b\x01\x10\x14\x18\x140\x010\x01\x12\xfb\x01\n" +
+	"(getOrganizationSummarySwitchPowerHistory\x10\x01\x1a</organizations/{organizationId}/summary/switch/power/history \x020\x01J\x05items\x12\xea\x02\n" +
+	"\x1eCloneOrganizationSwitchDevices\x127.meraki.switch.v1.CloneOrganizationSwitchDevicesRequest\x1a8.meraki.switch.v1.CloneOrganizationSwitchDevicesResponse\"\xd4\x01\xf2\xfd\x1b\xcf\x01\n" +
+	"\x1ecloneOrganizationSwitchDevices\x10\x03\x1a4/organizations/{organizationId}/switch/devices/clone \x020\x03BH\n" +
+	"./organizations/{organizationId}/switch/devices\x12\x16settings/actions/clonej\x12\n" +
+	"\fsourceSerial\x10\x03\x18\x03j\x13\n" +
+	"\rtargetSerials\x10\x03\x18\x03\x12\xd0\x02\n" +
+	"\"GetOrganizationSwitchPortsBySwitch\x12;.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchRequest\x1a<.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"\"getOrganizationSwitchPortsBySwitch\x10\x01\x1a5/organizations/{organizationId}/switch/ports/bySwitch \x02*\x06\b\x01\x102\x1820\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd5\x02\n" +
+	"%StreamOrganizationSwitchPortsBySwitch\x12;.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchRequest\x1a<.meraki.switch.v1.GetOrganizationSwitchPortsBySwitchResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
+	"\"getOrganizationSwitchPortsBySwitch\x10\x01\x1a5/organizations/{organizationId}/switch/ports/bySwitch \x02*\x06\b\x01\x102\x1820\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x96\x03\n" +
+	"1GetOrganizationSwitchPortsClientsOverviewByDevice\x12J.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceRequest\x1aK.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceResponse\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
+	"1getOrganizationSwitchPortsClientsOverviewByDevice\x10\x01\x1aF/organizations/{organizationId}/switch/ports/clients/overview/byDevice \x02*\x06\b\x01\x10\x14\x18\x140\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x9b\x03\n" +
+	"4StreamOrganizationSwitchPortsClientsOverviewByDevice\x12J.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceRequest\x1aK.meraki.switch.v1.GetOrganizationSwitchPortsClientsOverviewByDeviceResponse\"\xc7\x01\xf2\xfd\x1b\xc2\x01\n" +
+	"1getOrganizationSwitchPortsClientsOverviewByDevice\x10\x01\x1aF/organizations/{organizationId}/switch/ports/clients/overview/byDevice \x02*\x06\b\x01\x10\x14\x18\x140\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfb\x01\n" +
 	"\"GetOrganizationSwitchPortsOverview\x12;.meraki.switch.v1.GetOrganizationSwitchPortsOverviewRequest\x1a1.meraki.switch.v1.OrganizationSwitchPortsOverview\"e\xf2\xfd\x1ba\n" +
-	"\"getOrganizationSwitchPortsOverview\x10\x01\x1a5/organizations/{organizationId}/switch/ports/overview \x020\x01\x12\xb7\x02\n" +
-	"*GetOrganizationSwitchPortsStatusesBySwitch\x12C.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchRequest\x1aD.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchResponse\"~\xf2\xfd\x1bz\n" +
+	"\"getOrganizationSwitchPortsOverview\x10\x01\x1a5/organizations/{organizationId}/switch/ports/overview \x020\x01\x12\xf2\x02\n" +
+	"*GetOrganizationSwitchPortsStatusesBySwitch\x12C.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchRequest\x1aD.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
 	"*getOrganizationSwitchPortsStatusesBySwitch\x10\x01\x1a>/organizations/{organizationId}/switch/ports/statuses/bySwitch \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x01\x12\xbc\x02\n" +
-	"-StreamOrganizationSwitchPortsStatusesBySwitch\x12C.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchRequest\x1aD.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchResponse\"~\xf2\xfd\x1bz\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf7\x02\n" +
+	"-StreamOrganizationSwitchPortsStatusesBySwitch\x12C.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchRequest\x1aD.meraki.switch.v1.GetOrganizationSwitchPortsStatusesBySwitchResponse\"\xb8\x01\xf2\xfd\x1b\xb3\x01\n" +
 	"*getOrganizationSwitchPortsStatusesBySwitch\x10\x01\x1a>/organizations/{organizationId}/switch/ports/statuses/bySwitch \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x010\x01\x12\xe7\x02\n" +
-	"3GetOrganizationSwitchPortsTopologyDiscoveryByDevice\x12L.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceRequest\x1aM.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xa0\x03\n" +
+	"3GetOrganizationSwitchPortsTopologyDiscoveryByDevice\x12L.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceRequest\x1aM.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
 	"3getOrganizationSwitchPortsTopologyDiscoveryByDevice\x10\x01\x1aH/organizations/{organizationId}/switch/ports/topology/discovery/byDevice \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x01\x12\xec\x02\n" +
-	"6StreamOrganizationSwitchPortsTopologyDiscoveryByDevice\x12L.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceRequest\x1aM.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xa5\x03\n" +
+	"6StreamOrganizationSwitchPortsTopologyDiscoveryByDevice\x12L.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceRequest\x1aM.meraki.switch.v1.GetOrganizationSwitchPortsTopologyDiscoveryByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
 	"3getOrganizationSwitchPortsTopologyDiscoveryByDevice\x10\x01\x1aH/organizations/{organizationId}/switch/ports/topology/discovery/byDevice \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x010\x01\x12\x81\x03\n" +
-	"8GetOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x12Q.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalRequest\x1aR.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xb0\x03\n" +
+	"8GetOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x12Q.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalRequest\x1aR.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalResponse\"\xcc\x01\xf2\xfd\x1b\xc7\x01\n" +
 	"8getOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x10\x01\x1aN/organizations/{organizationId}/switch/ports/usage/history/byDevice/byInterval \x02*\x06\b\x01\x102\x18\n" +
-	"0\x01\x12\x86\x03\n" +
-	";StreamOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x12Q.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalRequest\x1aR.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xb5\x03\n" +
+	";StreamOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x12Q.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalRequest\x1aR.meraki.switch.v1.GetOrganizationSwitchPortsUsageHistoryByDeviceByIntervalResponse\"\xcc\x01\xf2\xfd\x1b\xc7\x01\n" +
 	"8getOrganizationSwitchPortsUsageHistoryByDeviceByInterval\x10\x01\x1aN/organizations/{organizationId}/switch/ports/usage/history/byDevice/byInterval \x02*\x06\b\x01\x102\x18\n" +
-	"0\x010\x01Bw\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01Bw\n" +
 	"\x1bcom.merakibroker.switch_.v1B\x12SwitchServiceProtoP\x01ZBgithub.com/merakibroker/merakibroker/gen/meraki/switch/v1;switchv1b\x06proto3"
 
 var file_meraki_switch_v1_switch_service_proto_goTypes = []any{

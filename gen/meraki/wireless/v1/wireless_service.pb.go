@@ -28,26 +28,30 @@ var File_meraki_wireless_v1_wireless_service_proto protoreflect.FileDescriptor
 
 const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"\n" +
-	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2\x8b\xcb\x03\n" +
-	"\x0fWirelessService\x12\xce\x02\n" +
-	"4UpdateDeviceWirelessAlternateManagementInterfaceIpv6\x12O.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request\x1aB.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6\"\x80\x01\xf2\xfd\x1b|\n" +
-	"4updateDeviceWirelessAlternateManagementInterfaceIpv6\x10\x02\x1a</devices/{serial}/wireless/alternateManagementInterface/ipv6 \x040\x02@\x01\x12\xf7\x01\n" +
+	")meraki/wireless/v1/wireless_service.proto\x12\x12meraki.wireless.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmeraki/api/v1/operation.proto\x1a$meraki/wireless/v1/air_marshal.proto\x1a7meraki/wireless/v1/alternate_management_interface.proto\x1a meraki/wireless/v1/billing.proto\x1a\"meraki/wireless/v1/bluetooth.proto\x1a4meraki/wireless/v1/channel_utilization_history.proto\x1a-meraki/wireless/v1/client_count_history.proto\x1a meraki/wireless/v1/clients.proto\x1a)meraki/wireless/v1/connection_stats.proto\x1a*meraki/wireless/v1/data_rate_history.proto\x1a4meraki/wireless/v1/devices_channel_utilization.proto\x1a1meraki/wireless/v1/devices_connection_stats.proto\x1a)meraki/wireless/v1/devices_ethernet.proto\x1a.meraki/wireless/v1/devices_latency_stats.proto\x1a,meraki/wireless/v1/devices_packet_loss.proto\x1a&meraki/wireless/v1/devices_power.proto\x1a-meraki/wireless/v1/devices_provisioning.proto\x1a'meraki/wireless/v1/devices_radsec.proto\x1a'meraki/wireless/v1/devices_system.proto\x1a5meraki/wireless/v1/devices_wireless_controllers.proto\x1a/meraki/wireless/v1/electronic_shelf_label.proto\x1a!meraki/wireless/v1/ethernet.proto\x1a+meraki/wireless/v1/failed_connections.proto\x1a(meraki/wireless/v1/impacted_device.proto\x1a(meraki/wireless/v1/latency_history.proto\x1a&meraki/wireless/v1/latency_stats.proto\x1a!meraki/wireless/v1/location.proto\x1a&meraki/wireless/v1/mesh_statuses.proto\x1a\x1dmeraki/wireless/v1/mqtt.proto\x1a\x1emeraki/wireless/v1/radio.proto\x1a$meraki/wireless/v1/rf_profiles.proto\x1a!meraki/wireless/v1/settings.proto\x1a/meraki/wireless/v1/signal_quality_history.proto\x1a\x1emeraki/wireless/v1/ssids.proto\x1a1meraki/wireless/v1/ssids_bonjour_forwarding.proto\x1a9meraki/wireless/v1/ssids_device_type_group_policies.proto\x1a+meraki/wireless/v1/ssids_eap_override.proto\x1a'meraki/wireless/v1/ssids_firewall.proto\x1a(meraki/wireless/v1/ssids_hotspot20.proto\x1a,meraki/wireless/v1/ssids_identity_psks.proto\x1a+meraki/wireless/v1/ssids_open_roaming.proto\x1a'meraki/wireless/v1/ssids_profiles.proto\x1a(meraki/wireless/v1/ssids_schedules.proto\x1a%meraki/wireless/v1/ssids_splash.proto\x1a'meraki/wireless/v1/ssids_statuses.proto\x1a.meraki/wireless/v1/ssids_traffic_shaping.proto\x1a\"meraki/wireless/v1/ssids_vpn.proto\x1a\x1fmeraki/wireless/v1/status.proto\x1a&meraki/wireless/v1/usage_history.proto\x1a\x1fmeraki/wireless/v1/zigbee.proto2ӂ\x04\n" +
+	"\x0fWirelessService\x12\x97\x03\n" +
+	"4UpdateDeviceWirelessAlternateManagementInterfaceIpv6\x12O.meraki.wireless.v1.UpdateDeviceWirelessAlternateManagementInterfaceIpv6Request\x1aB.meraki.wireless.v1.DeviceWirelessAlternateManagementInterfaceIpv6\"\xc9\x01\xf2\xfd\x1b\xc4\x01\n" +
+	"4updateDeviceWirelessAlternateManagementInterfaceIpv6\x10\x02\x1a</devices/{serial}/wireless/alternateManagementInterface/ipv6 \x040\x02BH\n" +
+	"</devices/{serial}/wireless/alternateManagementInterface/ipv6\x12\x06update\x18\x01\x12\xf7\x01\n" +
 	"\"GetDeviceWirelessBluetoothSettings\x12=.meraki.wireless.v1.GetDeviceWirelessBluetoothSettingsRequest\x1a3.meraki.wireless.v1.DeviceWirelessBluetoothSettings\"]\xf2\xfd\x1bY\n" +
-	"\"getDeviceWirelessBluetoothSettings\x10\x01\x1a-/devices/{serial}/wireless/bluetooth/settings \x040\x01\x12\x82\x02\n" +
-	"%UpdateDeviceWirelessBluetoothSettings\x12@.meraki.wireless.v1.UpdateDeviceWirelessBluetoothSettingsRequest\x1a3.meraki.wireless.v1.DeviceWirelessBluetoothSettings\"b\xf2\xfd\x1b^\n" +
-	"%updateDeviceWirelessBluetoothSettings\x10\x02\x1a-/devices/{serial}/wireless/bluetooth/settings \x040\x02@\x01\x12\xec\x01\n" +
+	"\"getDeviceWirelessBluetoothSettings\x10\x01\x1a-/devices/{serial}/wireless/bluetooth/settings \x040\x01\x12\xbd\x02\n" +
+	"%UpdateDeviceWirelessBluetoothSettings\x12@.meraki.wireless.v1.UpdateDeviceWirelessBluetoothSettingsRequest\x1a3.meraki.wireless.v1.DeviceWirelessBluetoothSettings\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
+	"%updateDeviceWirelessBluetoothSettings\x10\x02\x1a-/devices/{serial}/wireless/bluetooth/settings \x040\x02B9\n" +
+	"-/devices/{serial}/wireless/bluetooth/settings\x12\x06update\x18\x01\x12\xec\x01\n" +
 	" GetDeviceWirelessConnectionStats\x12;.meraki.wireless.v1.GetDeviceWirelessConnectionStatsRequest\x1a1.meraki.wireless.v1.DeviceWirelessConnectionStats\"X\xf2\xfd\x1bT\n" +
 	" getDeviceWirelessConnectionStats\x10\x01\x1a*/devices/{serial}/wireless/connectionStats \x040\x01\x12\x85\x02\n" +
 	"%GetDeviceWirelessElectronicShelfLabel\x12@.meraki.wireless.v1.GetDeviceWirelessElectronicShelfLabelRequest\x1a6.meraki.wireless.v1.DeviceWirelessElectronicShelfLabel\"b\xf2\xfd\x1b^\n" +
-	"%getDeviceWirelessElectronicShelfLabel\x10\x01\x1a//devices/{serial}/wireless/electronicShelfLabel \x040\x01\x12\x90\x02\n" +
-	"(UpdateDeviceWirelessElectronicShelfLabel\x12C.meraki.wireless.v1.UpdateDeviceWirelessElectronicShelfLabelRequest\x1a6.meraki.wireless.v1.DeviceWirelessElectronicShelfLabel\"g\xf2\xfd\x1bc\n" +
-	"(updateDeviceWirelessElectronicShelfLabel\x10\x02\x1a//devices/{serial}/wireless/electronicShelfLabel \x040\x02@\x01\x12\xdd\x01\n" +
+	"%getDeviceWirelessElectronicShelfLabel\x10\x01\x1a//devices/{serial}/wireless/electronicShelfLabel \x040\x01\x12\xcd\x02\n" +
+	"(UpdateDeviceWirelessElectronicShelfLabel\x12C.meraki.wireless.v1.UpdateDeviceWirelessElectronicShelfLabelRequest\x1a6.meraki.wireless.v1.DeviceWirelessElectronicShelfLabel\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
+	"(updateDeviceWirelessElectronicShelfLabel\x10\x02\x1a//devices/{serial}/wireless/electronicShelfLabel \x040\x02B;\n" +
+	"//devices/{serial}/wireless/electronicShelfLabel\x12\x06update\x18\x01\x12\xdd\x01\n" +
 	"\x1dGetDeviceWirelessLatencyStats\x128.meraki.wireless.v1.GetDeviceWirelessLatencyStatsRequest\x1a..meraki.wireless.v1.DeviceWirelessLatencyStats\"R\xf2\xfd\x1bN\n" +
 	"\x1dgetDeviceWirelessLatencyStats\x10\x01\x1a'/devices/{serial}/wireless/latencyStats \x040\x01\x12\xe3\x01\n" +
 	"\x1eGetDeviceWirelessRadioSettings\x129.meraki.wireless.v1.GetDeviceWirelessRadioSettingsRequest\x1a/.meraki.wireless.v1.DeviceWirelessRadioSettings\"U\xf2\xfd\x1bQ\n" +
-	"\x1egetDeviceWirelessRadioSettings\x10\x01\x1a)/devices/{serial}/wireless/radio/settings \x040\x01\x12\xee\x01\n" +
-	"!UpdateDeviceWirelessRadioSettings\x12<.meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest\x1a/.meraki.wireless.v1.DeviceWirelessRadioSettings\"Z\xf2\xfd\x1bV\n" +
-	"!updateDeviceWirelessRadioSettings\x10\x02\x1a)/devices/{serial}/wireless/radio/settings \x040\x02@\x01\x12\xbf\x01\n" +
+	"\x1egetDeviceWirelessRadioSettings\x10\x01\x1a)/devices/{serial}/wireless/radio/settings \x040\x01\x12\xa5\x02\n" +
+	"!UpdateDeviceWirelessRadioSettings\x12<.meraki.wireless.v1.UpdateDeviceWirelessRadioSettingsRequest\x1a/.meraki.wireless.v1.DeviceWirelessRadioSettings\"\x90\x01\xf2\xfd\x1b\x8b\x01\n" +
+	"!updateDeviceWirelessRadioSettings\x10\x02\x1a)/devices/{serial}/wireless/radio/settings \x040\x02B5\n" +
+	")/devices/{serial}/wireless/radio/settings\x12\x06update\x18\x01\x12\xbf\x01\n" +
 	"\x17GetDeviceWirelessStatus\x122.meraki.wireless.v1.GetDeviceWirelessStatusRequest\x1a(.meraki.wireless.v1.DeviceWirelessStatus\"F\xf2\xfd\x1bB\n" +
 	"\x17getDeviceWirelessStatus\x10\x01\x1a!/devices/{serial}/wireless/status \x040\x01\x12\xfc\x01\n" +
 	"$CreateDeviceWirelessZigbeeEnrollment\x12?.meraki.wireless.v1.CreateDeviceWirelessZigbeeEnrollmentRequest\x1a2.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment\"_\xf2\xfd\x1b[\n" +
@@ -55,245 +59,421 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"!GetDeviceWirelessZigbeeEnrollment\x12<.meraki.wireless.v1.GetDeviceWirelessZigbeeEnrollmentRequest\x1a2.meraki.wireless.v1.DeviceWirelessZigbeeEnrollment\"k\xf2\xfd\x1bg\n" +
 	"!getDeviceWirelessZigbeeEnrollment\x10\x01\x1a</devices/{serial}/wireless/zigbee/enrollments/{enrollmentId} \x040\x01\x12\xed\x01\n" +
 	"\x1cGetNetworkWirelessAirMarshal\x127.meraki.wireless.v1.GetNetworkWirelessAirMarshalRequest\x1a8.meraki.wireless.v1.GetNetworkWirelessAirMarshalResponse\"Z\xf2\xfd\x1bV\n" +
-	"\x1cgetNetworkWirelessAirMarshal\x10\x01\x1a)/networks/{networkId}/wireless/airMarshal \x030\x01J\x05items\x12\xfc\x01\n" +
-	"#CreateNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest\x1a1.meraki.wireless.v1.NetworkWirelessAirMarshalRule\"b\xf2\xfd\x1b^\n" +
-	"#createNetworkWirelessAirMarshalRule\x10\x03\x1a//networks/{networkId}/wireless/airMarshal/rules \x030\x03@\x01\x12\x85\x02\n" +
-	"#UpdateNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest\x1a1.meraki.wireless.v1.NetworkWirelessAirMarshalRule\"k\xf2\xfd\x1bg\n" +
-	"#updateNetworkWirelessAirMarshalRule\x10\x02\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02@\x01\x12\xea\x01\n" +
-	"#DeleteNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest\x1a\x16.google.protobuf.Empty\"k\xf2\xfd\x1bg\n" +
-	"#deleteNetworkWirelessAirMarshalRule\x10\x04\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02@\x01\x12\x8f\x02\n" +
-	"'UpdateNetworkWirelessAirMarshalSettings\x12B.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessAirMarshalSettings\"i\xf2\xfd\x1be\n" +
-	"'updateNetworkWirelessAirMarshalSettings\x10\x02\x1a2/networks/{networkId}/wireless/airMarshal/settings \x030\x02@\x01\x12\xbc\x02\n" +
+	"\x1cgetNetworkWirelessAirMarshal\x10\x01\x1a)/networks/{networkId}/wireless/airMarshal \x030\x01J\x05items\x12\xb9\x02\n" +
+	"#CreateNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.CreateNetworkWirelessAirMarshalRuleRequest\x1a1.meraki.wireless.v1.NetworkWirelessAirMarshalRule\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	"#createNetworkWirelessAirMarshalRule\x10\x03\x1a//networks/{networkId}/wireless/airMarshal/rules \x030\x03B;\n" +
+	"//networks/{networkId}/wireless/airMarshal/rules\x12\x06create\x18\x01\x12\xcb\x02\n" +
+	"#UpdateNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalRuleRequest\x1a1.meraki.wireless.v1.NetworkWirelessAirMarshalRule\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"#updateNetworkWirelessAirMarshalRule\x10\x02\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02BD\n" +
+	"8/networks/{networkId}/wireless/airMarshal/rules/{ruleId}\x12\x06update\x18\x01\x12\xb1\x02\n" +
+	"#DeleteNetworkWirelessAirMarshalRule\x12>.meraki.wireless.v1.DeleteNetworkWirelessAirMarshalRuleRequest\x1a\x16.google.protobuf.Empty\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"#deleteNetworkWirelessAirMarshalRule\x10\x04\x1a8/networks/{networkId}/wireless/airMarshal/rules/{ruleId} \x030\x02BE\n" +
+	"8/networks/{networkId}/wireless/airMarshal/rules/{ruleId}\x12\adestroy\x18\x01\x12\xcf\x02\n" +
+	"'UpdateNetworkWirelessAirMarshalSettings\x12B.meraki.wireless.v1.UpdateNetworkWirelessAirMarshalSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessAirMarshalSettings\"\xa8\x01\xf2\xfd\x1b\xa3\x01\n" +
+	"'updateNetworkWirelessAirMarshalSettings\x10\x02\x1a2/networks/{networkId}/wireless/airMarshal/settings \x030\x02B>\n" +
+	"2/networks/{networkId}/wireless/airMarshal/settings\x12\x06update\x18\x01\x12\xbc\x02\n" +
 	".GetNetworkWirelessAlternateManagementInterface\x12I.meraki.wireless.v1.GetNetworkWirelessAlternateManagementInterfaceRequest\x1a?.meraki.wireless.v1.NetworkWirelessAlternateManagementInterface\"~\xf2\xfd\x1bz\n" +
-	".getNetworkWirelessAlternateManagementInterface\x10\x01\x1a;/networks/{networkId}/wireless/alternateManagementInterface \x030\x01J\x05value\x12\xc8\x02\n" +
-	"1UpdateNetworkWirelessAlternateManagementInterface\x12L.meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest\x1a?.meraki.wireless.v1.NetworkWirelessAlternateManagementInterface\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	"1updateNetworkWirelessAlternateManagementInterface\x10\x02\x1a;/networks/{networkId}/wireless/alternateManagementInterface \x030\x02@\x01J\x05value\x12\xcc\x01\n" +
+	".getNetworkWirelessAlternateManagementInterface\x10\x01\x1a;/networks/{networkId}/wireless/alternateManagementInterface \x030\x01J\x05value\x12\xad\x03\n" +
+	"1UpdateNetworkWirelessAlternateManagementInterface\x12L.meraki.wireless.v1.UpdateNetworkWirelessAlternateManagementInterfaceRequest\x1a?.meraki.wireless.v1.NetworkWirelessAlternateManagementInterface\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"1updateNetworkWirelessAlternateManagementInterface\x10\x02\x1a;/networks/{networkId}/wireless/alternateManagementInterface \x030\x02BG\n" +
+	";/networks/{networkId}/wireless/alternateManagementInterface\x12\x06update\x18\x01J\x05valuej\x1b\n" +
+	"\x15accessPoints[].serial\x10\x03\x18\x03\x12\xcc\x01\n" +
 	"\x19GetNetworkWirelessBilling\x124.meraki.wireless.v1.GetNetworkWirelessBillingRequest\x1a*.meraki.wireless.v1.NetworkWirelessBilling\"M\xf2\xfd\x1bI\n" +
-	"\x19getNetworkWirelessBilling\x10\x01\x1a&/networks/{networkId}/wireless/billing \x030\x01\x12\xd7\x01\n" +
-	"\x1cUpdateNetworkWirelessBilling\x127.meraki.wireless.v1.UpdateNetworkWirelessBillingRequest\x1a*.meraki.wireless.v1.NetworkWirelessBilling\"R\xf2\xfd\x1bN\n" +
-	"\x1cupdateNetworkWirelessBilling\x10\x02\x1a&/networks/{networkId}/wireless/billing \x030\x02@\x01\x12\xff\x01\n" +
+	"\x19getNetworkWirelessBilling\x10\x01\x1a&/networks/{networkId}/wireless/billing \x030\x01\x12\x8b\x02\n" +
+	"\x1cUpdateNetworkWirelessBilling\x127.meraki.wireless.v1.UpdateNetworkWirelessBillingRequest\x1a*.meraki.wireless.v1.NetworkWirelessBilling\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
+	"\x1cupdateNetworkWirelessBilling\x10\x02\x1a&/networks/{networkId}/wireless/billing \x030\x02B2\n" +
+	"&/networks/{networkId}/wireless/billing\x12\x06update\x18\x01\x12\xff\x01\n" +
 	"#GetNetworkWirelessBluetoothSettings\x12>.meraki.wireless.v1.GetNetworkWirelessBluetoothSettingsRequest\x1a4.meraki.wireless.v1.NetworkWirelessBluetoothSettings\"b\xf2\xfd\x1b^\n" +
 	"#getNetworkWirelessBluetoothSettings\x10\x01\x1a1/networks/{networkId}/wireless/bluetooth/settings \x030\x01\x12\x88\x02\n" +
 	"&UpdateNetworkWirelessBluetoothSettings\x12A.meraki.wireless.v1.UpdateNetworkWirelessBluetoothSettingsRequest\x1a4.meraki.wireless.v1.NetworkWirelessBluetoothSettings\"e\xf2\xfd\x1ba\n" +
-	"&updateNetworkWirelessBluetoothSettings\x10\x02\x1a1/networks/{networkId}/wireless/bluetooth/settings \x030\x02\x12\xb8\x02\n" +
-	"+GetNetworkWirelessChannelUtilizationHistory\x12F.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryRequest\x1aG.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse\"x\xf2\xfd\x1bt\n" +
-	"+getNetworkWirelessChannelUtilizationHistory\x10\x01\x1a8/networks/{networkId}/wireless/channelUtilizationHistory \x030\x01J\x05items\x12\x95\x02\n" +
-	"$GetNetworkWirelessClientCountHistory\x12?.meraki.wireless.v1.GetNetworkWirelessClientCountHistoryRequest\x1a@.meraki.wireless.v1.GetNetworkWirelessClientCountHistoryResponse\"j\xf2\xfd\x1bf\n" +
-	"$getNetworkWirelessClientCountHistory\x10\x01\x1a1/networks/{networkId}/wireless/clientCountHistory \x030\x01J\x05items\x12\xaa\x02\n" +
+	"&updateNetworkWirelessBluetoothSettings\x10\x02\x1a1/networks/{networkId}/wireless/bluetooth/settings \x030\x02\x12\xce\x02\n" +
+	"+GetNetworkWirelessChannelUtilizationHistory\x12F.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryRequest\x1aG.meraki.wireless.v1.GetNetworkWirelessChannelUtilizationHistoryResponse\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
+	"+getNetworkWirelessChannelUtilizationHistory\x10\x01\x1a8/networks/{networkId}/wireless/channelUtilizationHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xa9\x02\n" +
+	"$GetNetworkWirelessClientCountHistory\x12?.meraki.wireless.v1.GetNetworkWirelessClientCountHistoryRequest\x1a@.meraki.wireless.v1.GetNetworkWirelessClientCountHistoryResponse\"~\xf2\xfd\x1bz\n" +
+	"$getNetworkWirelessClientCountHistory\x10\x01\x1a1/networks/{networkId}/wireless/clientCountHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xaa\x02\n" +
 	"(GetNetworkWirelessClientsConnectionStats\x12C.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsRequest\x1aD.meraki.wireless.v1.GetNetworkWirelessClientsConnectionStatsResponse\"s\xf2\xfd\x1bo\n" +
 	"(getNetworkWirelessClientsConnectionStats\x10\x01\x1a6/networks/{networkId}/wireless/clients/connectionStats \x030\x01J\x05items\x12\x9b\x02\n" +
 	"%GetNetworkWirelessClientsLatencyStats\x12@.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsRequest\x1aA.meraki.wireless.v1.GetNetworkWirelessClientsLatencyStatsResponse\"m\xf2\xfd\x1bi\n" +
 	"%getNetworkWirelessClientsLatencyStats\x10\x01\x1a3/networks/{networkId}/wireless/clients/latencyStats \x030\x01J\x05items\x12\x9f\x02\n" +
 	"'GetNetworkWirelessClientConnectionStats\x12B.meraki.wireless.v1.GetNetworkWirelessClientConnectionStatsRequest\x1a8.meraki.wireless.v1.NetworkWirelessClientConnectionStats\"v\xf2\xfd\x1br\n" +
-	"'getNetworkWirelessClientConnectionStats\x10\x01\x1aA/networks/{networkId}/wireless/clients/{clientId}/connectionStats \x030\x01\x12\xc9\x02\n" +
-	"*GetNetworkWirelessClientConnectivityEvents\x12E.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest\x1aF.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"*getNetworkWirelessClientConnectivityEvents\x10\x01\x1aD/networks/{networkId}/wireless/clients/{clientId}/connectivityEvents \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items\x12\xce\x02\n" +
-	"-StreamNetworkWirelessClientConnectivityEvents\x12E.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest\x1aF.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"*getNetworkWirelessClientConnectivityEvents\x10\x01\x1aD/networks/{networkId}/wireless/clients/{clientId}/connectivityEvents \x03*\x05\b\x01\x10\xe8\a0\x01J\x05items0\x01\x12\xac\x02\n" +
+	"'getNetworkWirelessClientConnectionStats\x10\x01\x1aA/networks/{networkId}/wireless/clients/{clientId}/connectionStats \x030\x01\x12\xdd\x02\n" +
+	"*GetNetworkWirelessClientConnectivityEvents\x12E.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest\x1aF.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"*getNetworkWirelessClientConnectivityEvents\x10\x01\x1aD/networks/{networkId}/wireless/clients/{clientId}/connectivityEvents \x03*\x05\b\x01\x10\xe8\a0\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xe2\x02\n" +
+	"-StreamNetworkWirelessClientConnectivityEvents\x12E.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsRequest\x1aF.meraki.wireless.v1.GetNetworkWirelessClientConnectivityEventsResponse\"\x9f\x01\xf2\xfd\x1b\x9a\x01\n" +
+	"*getNetworkWirelessClientConnectivityEvents\x10\x01\x1aD/networks/{networkId}/wireless/clients/{clientId}/connectivityEvents \x03*\x05\b\x01\x10\xe8\a0\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x030\x01\x12\xac\x02\n" +
 	"&GetNetworkWirelessClientLatencyHistory\x12A.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryRequest\x1aB.meraki.wireless.v1.GetNetworkWirelessClientLatencyHistoryResponse\"{\xf2\xfd\x1bw\n" +
 	"&getNetworkWirelessClientLatencyHistory\x10\x01\x1a@/networks/{networkId}/wireless/clients/{clientId}/latencyHistory \x030\x01J\x05items\x12\x90\x02\n" +
 	"$GetNetworkWirelessClientLatencyStats\x12?.meraki.wireless.v1.GetNetworkWirelessClientLatencyStatsRequest\x1a5.meraki.wireless.v1.NetworkWirelessClientLatencyStats\"p\xf2\xfd\x1bl\n" +
 	"$getNetworkWirelessClientLatencyStats\x10\x01\x1a>/networks/{networkId}/wireless/clients/{clientId}/latencyStats \x030\x01\x12\xf4\x01\n" +
 	"!GetNetworkWirelessConnectionStats\x12<.meraki.wireless.v1.GetNetworkWirelessConnectionStatsRequest\x1a2.meraki.wireless.v1.NetworkWirelessConnectionStats\"]\xf2\xfd\x1bY\n" +
-	"!getNetworkWirelessConnectionStats\x10\x01\x1a./networks/{networkId}/wireless/connectionStats \x030\x01\x12\x86\x02\n" +
-	"!GetNetworkWirelessDataRateHistory\x12<.meraki.wireless.v1.GetNetworkWirelessDataRateHistoryRequest\x1a=.meraki.wireless.v1.GetNetworkWirelessDataRateHistoryResponse\"d\xf2\xfd\x1b`\n" +
-	"!getNetworkWirelessDataRateHistory\x10\x01\x1a./networks/{networkId}/wireless/dataRateHistory \x030\x01J\x05items\x12\xaa\x02\n" +
+	"!getNetworkWirelessConnectionStats\x10\x01\x1a./networks/{networkId}/wireless/connectionStats \x030\x01\x12\x9a\x02\n" +
+	"!GetNetworkWirelessDataRateHistory\x12<.meraki.wireless.v1.GetNetworkWirelessDataRateHistoryRequest\x1a=.meraki.wireless.v1.GetNetworkWirelessDataRateHistoryResponse\"x\xf2\xfd\x1bt\n" +
+	"!getNetworkWirelessDataRateHistory\x10\x01\x1a./networks/{networkId}/wireless/dataRateHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xaa\x02\n" +
 	"(GetNetworkWirelessDevicesConnectionStats\x12C.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsRequest\x1aD.meraki.wireless.v1.GetNetworkWirelessDevicesConnectionStatsResponse\"s\xf2\xfd\x1bo\n" +
 	"(getNetworkWirelessDevicesConnectionStats\x10\x01\x1a6/networks/{networkId}/wireless/devices/connectionStats \x030\x01J\x05items\x12\x9b\x02\n" +
 	"%GetNetworkWirelessDevicesLatencyStats\x12@.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsRequest\x1aA.meraki.wireless.v1.GetNetworkWirelessDevicesLatencyStatsResponse\"m\xf2\xfd\x1bi\n" +
 	"%getNetworkWirelessDevicesLatencyStats\x10\x01\x1a3/networks/{networkId}/wireless/devices/latencyStats \x030\x01J\x05items\x12\x8d\x02\n" +
 	"&GetNetworkWirelessElectronicShelfLabel\x12A.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelRequest\x1a7.meraki.wireless.v1.NetworkWirelessElectronicShelfLabel\"g\xf2\xfd\x1bc\n" +
-	"&getNetworkWirelessElectronicShelfLabel\x10\x01\x1a3/networks/{networkId}/wireless/electronicShelfLabel \x030\x01\x12\x98\x02\n" +
-	")UpdateNetworkWirelessElectronicShelfLabel\x12D.meraki.wireless.v1.UpdateNetworkWirelessElectronicShelfLabelRequest\x1a7.meraki.wireless.v1.NetworkWirelessElectronicShelfLabel\"l\xf2\xfd\x1bh\n" +
-	")updateNetworkWirelessElectronicShelfLabel\x10\x02\x1a3/networks/{networkId}/wireless/electronicShelfLabel \x030\x02@\x01\x12\xf7\x02\n" +
+	"&getNetworkWirelessElectronicShelfLabel\x10\x01\x1a3/networks/{networkId}/wireless/electronicShelfLabel \x030\x01\x12\xd9\x02\n" +
+	")UpdateNetworkWirelessElectronicShelfLabel\x12D.meraki.wireless.v1.UpdateNetworkWirelessElectronicShelfLabelRequest\x1a7.meraki.wireless.v1.NetworkWirelessElectronicShelfLabel\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	")updateNetworkWirelessElectronicShelfLabel\x10\x02\x1a3/networks/{networkId}/wireless/electronicShelfLabel \x030\x02B?\n" +
+	"3/networks/{networkId}/wireless/electronicShelfLabel\x12\x06update\x18\x01\x12\xf7\x02\n" +
 	"7GetNetworkWirelessElectronicShelfLabelConfiguredDevices\x12R.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesRequest\x1aS.meraki.wireless.v1.GetNetworkWirelessElectronicShelfLabelConfiguredDevicesResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	"7getNetworkWirelessElectronicShelfLabelConfiguredDevices\x10\x01\x1aE/networks/{networkId}/wireless/electronicShelfLabel/configuredDevices \x030\x01J\x05items\x12\xa6\x02\n" +
-	"'GetNetworkWirelessEthernetPortsProfiles\x12B.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesRequest\x1aC.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse\"r\xf2\xfd\x1bn\n" +
-	"'getNetworkWirelessEthernetPortsProfiles\x10\x01\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x01J\x05items\x12\x9b\x02\n" +
-	")CreateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"o\xf2\xfd\x1bk\n" +
-	")createNetworkWirelessEthernetPortsProfile\x10\x03\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x03@\x01\x12\xb4\x02\n" +
-	"*AssignNetworkWirelessEthernetPortsProfiles\x12E.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest\x1aF.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse\"w\xf2\xfd\x1bs\n" +
-	"*assignNetworkWirelessEthernetPortsProfiles\x10\x03\x1a=/networks/{networkId}/wireless/ethernet/ports/profiles/assign \x030\x03@\x01\x12\xc8\x02\n" +
-	".SetNetworkWirelessEthernetPortsProfilesDefault\x12I.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest\x1aJ.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse\"\x7f\xf2\xfd\x1b{\n" +
-	".setNetworkWirelessEthernetPortsProfilesDefault\x10\x03\x1aA/networks/{networkId}/wireless/ethernet/ports/profiles/setDefault \x030\x03@\x01\x12\x9c\x02\n" +
+	"7getNetworkWirelessElectronicShelfLabelConfiguredDevices\x10\x01\x1aE/networks/{networkId}/wireless/electronicShelfLabel/configuredDevices \x030\x01J\x05items\x12\xb3\x02\n" +
+	"'GetNetworkWirelessEthernetPortsProfiles\x12B.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesRequest\x1aC.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfilesResponse\"\x7f\xf2\xfd\x1b{\n" +
+	"'getNetworkWirelessEthernetPortsProfiles\x10\x01\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x01J\x05itemsZ\v\n" +
+	"\tprofileId\x12\xdf\x02\n" +
+	")CreateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.CreateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
+	")createNetworkWirelessEthernetPortsProfile\x10\x03\x1a6/networks/{networkId}/wireless/ethernet/ports/profiles \x030\x03BB\n" +
+	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\x06create\x18\x01\x12\x82\x03\n" +
+	"*AssignNetworkWirelessEthernetPortsProfiles\x12E.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesRequest\x1aF.meraki.wireless.v1.AssignNetworkWirelessEthernetPortsProfilesResponse\"\xc4\x01\xf2\xfd\x1b\xbf\x01\n" +
+	"*assignNetworkWirelessEthernetPortsProfiles\x10\x03\x1a=/networks/{networkId}/wireless/ethernet/ports/profiles/assign \x030\x03B=\n" +
+	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\x03apsj\r\n" +
+	"\aserials\x10\x03\x18\x03\x12\x8b\x03\n" +
+	".SetNetworkWirelessEthernetPortsProfilesDefault\x12I.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultRequest\x1aJ.meraki.wireless.v1.SetNetworkWirelessEthernetPortsProfilesDefaultResponse\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
+	".setNetworkWirelessEthernetPortsProfilesDefault\x10\x03\x1aA/networks/{networkId}/wireless/ethernet/ports/profiles/setDefault \x030\x03BA\n" +
+	"6/networks/{networkId}/wireless/ethernet/ports/profiles\x12\adefault\x12\x9c\x02\n" +
 	"&GetNetworkWirelessEthernetPortsProfile\x12A.meraki.wireless.v1.GetNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"v\xf2\xfd\x1br\n" +
-	"&getNetworkWirelessEthernetPortsProfile\x10\x01\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x01\x12\xa7\x02\n" +
-	")UpdateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"{\xf2\xfd\x1bw\n" +
-	")updateNetworkWirelessEthernetPortsProfile\x10\x02\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02@\x01\x12\x86\x02\n" +
-	")DeleteNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest\x1a\x16.google.protobuf.Empty\"{\xf2\xfd\x1bw\n" +
-	")deleteNetworkWirelessEthernetPortsProfile\x10\x04\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02@\x01\x12\x90\x02\n" +
-	"#GetNetworkWirelessFailedConnections\x12>.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsRequest\x1a?.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse\"h\xf2\xfd\x1bd\n" +
-	"#getNetworkWirelessFailedConnections\x10\x01\x1a0/networks/{networkId}/wireless/failedConnections \x030\x01J\x05items\x12\x81\x02\n" +
-	" GetNetworkWirelessLatencyHistory\x12;.meraki.wireless.v1.GetNetworkWirelessLatencyHistoryRequest\x1a<.meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse\"b\xf2\xfd\x1b^\n" +
-	" getNetworkWirelessLatencyHistory\x10\x01\x1a-/networks/{networkId}/wireless/latencyHistory \x030\x01J\x05items\x12\xe5\x01\n" +
+	"&getNetworkWirelessEthernetPortsProfile\x10\x01\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x01\x12\xf7\x02\n" +
+	")UpdateNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.UpdateNetworkWirelessEthernetPortsProfileRequest\x1a7.meraki.wireless.v1.NetworkWirelessEthernetPortsProfile\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
+	")updateNetworkWirelessEthernetPortsProfile\x10\x02\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02BN\n" +
+	"B/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}\x12\x06update\x18\x01\x12\xd7\x02\n" +
+	")DeleteNetworkWirelessEthernetPortsProfile\x12D.meraki.wireless.v1.DeleteNetworkWirelessEthernetPortsProfileRequest\x1a\x16.google.protobuf.Empty\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
+	")deleteNetworkWirelessEthernetPortsProfile\x10\x04\x1aB/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId} \x030\x02BO\n" +
+	"B/networks/{networkId}/wireless/ethernet/ports/profiles/{profileId}\x12\adestroy\x18\x01\x12\x9e\x02\n" +
+	"#GetNetworkWirelessFailedConnections\x12>.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsRequest\x1a?.meraki.wireless.v1.GetNetworkWirelessFailedConnectionsResponse\"v\xf2\xfd\x1br\n" +
+	"#getNetworkWirelessFailedConnections\x10\x01\x1a0/networks/{networkId}/wireless/failedConnections \x030\x01J\x05itemsj\f\n" +
+	"\x06serial\x10\x02\x18\x03\x12\x95\x02\n" +
+	" GetNetworkWirelessLatencyHistory\x12;.meraki.wireless.v1.GetNetworkWirelessLatencyHistoryRequest\x1a<.meraki.wireless.v1.GetNetworkWirelessLatencyHistoryResponse\"v\xf2\xfd\x1br\n" +
+	" getNetworkWirelessLatencyHistory\x10\x01\x1a-/networks/{networkId}/wireless/latencyHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xe5\x01\n" +
 	"\x1eGetNetworkWirelessLatencyStats\x129.meraki.wireless.v1.GetNetworkWirelessLatencyStatsRequest\x1a/.meraki.wireless.v1.NetworkWirelessLatencyStats\"W\xf2\xfd\x1bS\n" +
-	"\x1egetNetworkWirelessLatencyStats\x10\x01\x1a+/networks/{networkId}/wireless/latencyStats \x030\x01\x12\x85\x02\n" +
-	"%UpdateNetworkWirelessLocationScanning\x12@.meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest\x1a3.meraki.wireless.v1.NetworkWirelessLocationScanning\"e\xf2\xfd\x1ba\n" +
-	"%updateNetworkWirelessLocationScanning\x10\x02\x1a0/networks/{networkId}/wireless/location/scanning \x030\x02@\x01\x12\x80\x02\n" +
-	"\x1eGetNetworkWirelessMeshStatuses\x129.meraki.wireless.v1.GetNetworkWirelessMeshStatusesRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse\"g\xf2\xfd\x1bc\n" +
-	"\x1egetNetworkWirelessMeshStatuses\x10\x01\x1a+/networks/{networkId}/wireless/meshStatuses \x03*\a\b\x01\x10\xf4\x03\x1820\x01J\x05items\x12\x85\x02\n" +
-	"!StreamNetworkWirelessMeshStatuses\x129.meraki.wireless.v1.GetNetworkWirelessMeshStatusesRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse\"g\xf2\xfd\x1bc\n" +
-	"\x1egetNetworkWirelessMeshStatuses\x10\x01\x1a+/networks/{networkId}/wireless/meshStatuses \x03*\a\b\x01\x10\xf4\x03\x1820\x01J\x05items0\x01\x12\xdd\x01\n" +
-	"\x1dUpdateNetworkWirelessRadioRrm\x128.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest\x1a+.meraki.wireless.v1.NetworkWirelessRadioRrm\"U\xf2\xfd\x1bQ\n" +
-	"\x1dupdateNetworkWirelessRadioRrm\x10\x02\x1a(/networks/{networkId}/wireless/radio/rrm \x030\x02@\x01\x12\xdb\x01\n" +
+	"\x1egetNetworkWirelessLatencyStats\x10\x01\x1a+/networks/{networkId}/wireless/latencyStats \x030\x01\x12\xc3\x02\n" +
+	"%UpdateNetworkWirelessLocationScanning\x12@.meraki.wireless.v1.UpdateNetworkWirelessLocationScanningRequest\x1a3.meraki.wireless.v1.NetworkWirelessLocationScanning\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
+	"%updateNetworkWirelessLocationScanning\x10\x02\x1a0/networks/{networkId}/wireless/location/scanning \x030\x02B<\n" +
+	"0/networks/{networkId}/wireless/location/scanning\x12\x06update\x18\x01\x12\x8a\x02\n" +
+	"\x1eGetNetworkWirelessMeshStatuses\x129.meraki.wireless.v1.GetNetworkWirelessMeshStatusesRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse\"q\xf2\xfd\x1bm\n" +
+	"\x1egetNetworkWirelessMeshStatuses\x10\x01\x1a+/networks/{networkId}/wireless/meshStatuses \x03*\a\b\x01\x10\xf4\x03\x1820\x01J\x05itemsZ\b\n" +
+	"\x06serial\x12\x8f\x02\n" +
+	"!StreamNetworkWirelessMeshStatuses\x129.meraki.wireless.v1.GetNetworkWirelessMeshStatusesRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessMeshStatusesResponse\"q\xf2\xfd\x1bm\n" +
+	"\x1egetNetworkWirelessMeshStatuses\x10\x01\x1a+/networks/{networkId}/wireless/meshStatuses \x03*\a\b\x01\x10\xf4\x03\x1820\x01J\x05itemsZ\b\n" +
+	"\x06serial0\x01\x12\x93\x02\n" +
+	"\x1dUpdateNetworkWirelessRadioRrm\x128.meraki.wireless.v1.UpdateNetworkWirelessRadioRrmRequest\x1a+.meraki.wireless.v1.NetworkWirelessRadioRrm\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"\x1dupdateNetworkWirelessRadioRrm\x10\x02\x1a(/networks/{networkId}/wireless/radio/rrm \x030\x02B4\n" +
+	"(/networks/{networkId}/wireless/radio/rrm\x12\x06update\x18\x01\x12\xdb\x01\n" +
 	"\x1cGetNetworkWirelessRfProfiles\x127.meraki.wireless.v1.GetNetworkWirelessRfProfilesRequest\x1a-.meraki.wireless.v1.NetworkWirelessRfProfiles\"S\xf2\xfd\x1bO\n" +
-	"\x1cgetNetworkWirelessRfProfiles\x10\x01\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x01\x12\xe2\x01\n" +
-	"\x1eCreateNetworkWirelessRfProfile\x129.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"W\xf2\xfd\x1bS\n" +
-	"\x1ecreateNetworkWirelessRfProfile\x10\x03\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x03@\x01\x12\xe5\x01\n" +
+	"\x1cgetNetworkWirelessRfProfiles\x10\x01\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x01\x12\x99\x02\n" +
+	"\x1eCreateNetworkWirelessRfProfile\x129.meraki.wireless.v1.CreateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
+	"\x1ecreateNetworkWirelessRfProfile\x10\x03\x1a)/networks/{networkId}/wireless/rfProfiles \x030\x03B5\n" +
+	")/networks/{networkId}/wireless/rfProfiles\x12\x06create\x18\x01\x12\xe5\x01\n" +
 	"\x1bGetNetworkWirelessRfProfile\x126.meraki.wireless.v1.GetNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"`\xf2\xfd\x1b\\\n" +
-	"\x1bgetNetworkWirelessRfProfile\x10\x01\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x01\x12\xf0\x01\n" +
-	"\x1eUpdateNetworkWirelessRfProfile\x129.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"e\xf2\xfd\x1ba\n" +
-	"\x1eupdateNetworkWirelessRfProfile\x10\x02\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02@\x01\x12\xda\x01\n" +
-	"\x1eDeleteNetworkWirelessRfProfile\x129.meraki.wireless.v1.DeleteNetworkWirelessRfProfileRequest\x1a\x16.google.protobuf.Empty\"e\xf2\xfd\x1ba\n" +
-	"\x1edeleteNetworkWirelessRfProfile\x10\x04\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02@\x01\x12\xd1\x01\n" +
+	"\x1bgetNetworkWirelessRfProfile\x10\x01\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x01\x12\xb5\x02\n" +
+	"\x1eUpdateNetworkWirelessRfProfile\x129.meraki.wireless.v1.UpdateNetworkWirelessRfProfileRequest\x1a,.meraki.wireless.v1.NetworkWirelessRfProfile\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	"\x1eupdateNetworkWirelessRfProfile\x10\x02\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02BC\n" +
+	"7/networks/{networkId}/wireless/rfProfiles/{rfProfileId}\x12\x06update\x18\x01\x12\xa0\x02\n" +
+	"\x1eDeleteNetworkWirelessRfProfile\x129.meraki.wireless.v1.DeleteNetworkWirelessRfProfileRequest\x1a\x16.google.protobuf.Empty\"\xaa\x01\xf2\xfd\x1b\xa5\x01\n" +
+	"\x1edeleteNetworkWirelessRfProfile\x10\x04\x1a7/networks/{networkId}/wireless/rfProfiles/{rfProfileId} \x030\x02BD\n" +
+	"7/networks/{networkId}/wireless/rfProfiles/{rfProfileId}\x12\adestroy\x18\x01\x12\xd1\x01\n" +
 	"\x1aGetNetworkWirelessSettings\x125.meraki.wireless.v1.GetNetworkWirelessSettingsRequest\x1a+.meraki.wireless.v1.NetworkWirelessSettings\"O\xf2\xfd\x1bK\n" +
-	"\x1agetNetworkWirelessSettings\x10\x01\x1a'/networks/{networkId}/wireless/settings \x030\x01\x12\xdc\x01\n" +
-	"\x1dUpdateNetworkWirelessSettings\x128.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest\x1a+.meraki.wireless.v1.NetworkWirelessSettings\"T\xf2\xfd\x1bP\n" +
-	"\x1dupdateNetworkWirelessSettings\x10\x02\x1a'/networks/{networkId}/wireless/settings \x030\x02@\x01\x12\x9f\x02\n" +
-	"&GetNetworkWirelessSignalQualityHistory\x12A.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryRequest\x1aB.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse\"n\xf2\xfd\x1bj\n" +
-	"&getNetworkWirelessSignalQualityHistory\x10\x01\x1a3/networks/{networkId}/wireless/signalQualityHistory \x030\x01J\x05items\x12\xd4\x01\n" +
-	"\x17GetNetworkWirelessSsids\x122.meraki.wireless.v1.GetNetworkWirelessSsidsRequest\x1a3.meraki.wireless.v1.GetNetworkWirelessSsidsResponse\"P\xf2\xfd\x1bL\n" +
-	"\x17getNetworkWirelessSsids\x10\x01\x1a$/networks/{networkId}/wireless/ssids \x030\x01J\x05items\x12\xc7\x01\n" +
+	"\x1agetNetworkWirelessSettings\x10\x01\x1a'/networks/{networkId}/wireless/settings \x030\x01\x12\x91\x02\n" +
+	"\x1dUpdateNetworkWirelessSettings\x128.meraki.wireless.v1.UpdateNetworkWirelessSettingsRequest\x1a+.meraki.wireless.v1.NetworkWirelessSettings\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
+	"\x1dupdateNetworkWirelessSettings\x10\x02\x1a'/networks/{networkId}/wireless/settings \x030\x02B3\n" +
+	"'/networks/{networkId}/wireless/settings\x12\x06update\x18\x01\x12\xb4\x02\n" +
+	"&GetNetworkWirelessSignalQualityHistory\x12A.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryRequest\x1aB.meraki.wireless.v1.GetNetworkWirelessSignalQualityHistoryResponse\"\x82\x01\xf2\xfd\x1b~\n" +
+	"&getNetworkWirelessSignalQualityHistory\x10\x01\x1a3/networks/{networkId}/wireless/signalQualityHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xde\x01\n" +
+	"\x17GetNetworkWirelessSsids\x122.meraki.wireless.v1.GetNetworkWirelessSsidsRequest\x1a3.meraki.wireless.v1.GetNetworkWirelessSsidsResponse\"Z\xf2\xfd\x1bV\n" +
+	"\x17getNetworkWirelessSsids\x10\x01\x1a$/networks/{networkId}/wireless/ssids \x030\x01J\x05itemsZ\b\n" +
+	"\x06number\x12\xc7\x01\n" +
 	"\x16GetNetworkWirelessSsid\x121.meraki.wireless.v1.GetNetworkWirelessSsidRequest\x1a'.meraki.wireless.v1.NetworkWirelessSsid\"Q\xf2\xfd\x1bM\n" +
-	"\x16getNetworkWirelessSsid\x10\x01\x1a-/networks/{networkId}/wireless/ssids/{number} \x030\x01\x12\xd2\x01\n" +
-	"\x19UpdateNetworkWirelessSsid\x124.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest\x1a'.meraki.wireless.v1.NetworkWirelessSsid\"V\xf2\xfd\x1bR\n" +
-	"\x19updateNetworkWirelessSsid\x10\x02\x1a-/networks/{networkId}/wireless/ssids/{number} \x030\x02@\x01\x12\x9d\x02\n" +
+	"\x16getNetworkWirelessSsid\x10\x01\x1a-/networks/{networkId}/wireless/ssids/{number} \x030\x01\x12\xd0\x02\n" +
+	"\x19UpdateNetworkWirelessSsid\x124.meraki.wireless.v1.UpdateNetworkWirelessSsidRequest\x1a'.meraki.wireless.v1.NetworkWirelessSsid\"\xd3\x01\xf2\xfd\x1b\xce\x01\n" +
+	"\x19updateNetworkWirelessSsid\x10\x02\x1a-/networks/{networkId}/wireless/ssids/{number} \x030\x02B9\n" +
+	"-/networks/{networkId}/wireless/ssids/{number}\x12\x06update\x18\x01j\x1b\n" +
+	"\x15concentratorNetworkId\x10\x03\x18\x02j$\n" +
+	"\x1esecondaryConcentratorNetworkId\x10\x03\x18\x02\x12\x9d\x02\n" +
 	"'GetNetworkWirelessSsidBonjourForwarding\x12B.meraki.wireless.v1.GetNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"t\xf2\xfd\x1bp\n" +
-	"'getNetworkWirelessSsidBonjourForwarding\x10\x01\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x01\x12\xa8\x02\n" +
-	"*UpdateNetworkWirelessSsidBonjourForwarding\x12E.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"y\xf2\xfd\x1bu\n" +
-	"*updateNetworkWirelessSsidBonjourForwarding\x10\x02\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x02@\x01\x12\xbc\x02\n" +
+	"'getNetworkWirelessSsidBonjourForwarding\x10\x01\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x01\x12\xf5\x02\n" +
+	"*UpdateNetworkWirelessSsidBonjourForwarding\x12E.meraki.wireless.v1.UpdateNetworkWirelessSsidBonjourForwardingRequest\x1a8.meraki.wireless.v1.NetworkWirelessSsidBonjourForwarding\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"*updateNetworkWirelessSsidBonjourForwarding\x10\x02\x1a?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding \x030\x02BK\n" +
+	"?/networks/{networkId}/wireless/ssids/{number}/bonjourForwarding\x12\x06update\x18\x01\x12\xbc\x02\n" +
 	"-GetNetworkWirelessSsidDeviceTypeGroupPolicies\x12H.meraki.wireless.v1.GetNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies\"\x80\x01\xf2\xfd\x1b|\n" +
-	"-getNetworkWirelessSsidDeviceTypeGroupPolicies\x10\x01\x1aE/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies \x030\x01\x12\xc8\x02\n" +
-	"0UpdateNetworkWirelessSsidDeviceTypeGroupPolicies\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"0updateNetworkWirelessSsidDeviceTypeGroupPolicies\x10\x02\x1aE/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies \x030\x02@\x01\x12\xff\x01\n" +
+	"-getNetworkWirelessSsidDeviceTypeGroupPolicies\x10\x01\x1aE/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies \x030\x01\x12\x99\x03\n" +
+	"0UpdateNetworkWirelessSsidDeviceTypeGroupPolicies\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidDeviceTypeGroupPoliciesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidDeviceTypeGroupPolicies\"\xd7\x01\xf2\xfd\x1b\xd2\x01\n" +
+	"0updateNetworkWirelessSsidDeviceTypeGroupPolicies\x10\x02\x1aE/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies \x030\x02BQ\n" +
+	"E/networks/{networkId}/wireless/ssids/{number}/deviceTypeGroupPolicies\x12\x06update\x18\x01\x12\xff\x01\n" +
 	"!GetNetworkWirelessSsidEapOverride\x12<.meraki.wireless.v1.GetNetworkWirelessSsidEapOverrideRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidEapOverride\"h\xf2\xfd\x1bd\n" +
-	"!getNetworkWirelessSsidEapOverride\x10\x01\x1a9/networks/{networkId}/wireless/ssids/{number}/eapOverride \x030\x01\x12\x8a\x02\n" +
-	"$UpdateNetworkWirelessSsidEapOverride\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidEapOverride\"m\xf2\xfd\x1bi\n" +
-	"$updateNetworkWirelessSsidEapOverride\x10\x02\x1a9/networks/{networkId}/wireless/ssids/{number}/eapOverride \x030\x02@\x01\x12\xbd\x02\n" +
+	"!getNetworkWirelessSsidEapOverride\x10\x01\x1a9/networks/{networkId}/wireless/ssids/{number}/eapOverride \x030\x01\x12\xd1\x02\n" +
+	"$UpdateNetworkWirelessSsidEapOverride\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidEapOverrideRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidEapOverride\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"$updateNetworkWirelessSsidEapOverride\x10\x02\x1a9/networks/{networkId}/wireless/ssids/{number}/eapOverride \x030\x02BE\n" +
+	"9/networks/{networkId}/wireless/ssids/{number}/eapOverride\x12\x06update\x18\x01\x12\xbd\x02\n" +
 	"-GetNetworkWirelessSsidFirewallL3FirewallRules\x12H.meraki.wireless.v1.GetNetworkWirelessSsidFirewallL3FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules\"\x81\x01\xf2\xfd\x1b}\n" +
-	"-getNetworkWirelessSsidFirewallL3FirewallRules\x10\x01\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules \x030\x01\x12\xc9\x02\n" +
-	"0UpdateNetworkWirelessSsidFirewallL3FirewallRules\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"0updateNetworkWirelessSsidFirewallL3FirewallRules\x10\x02\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules \x030\x02@\x01\x12\xbd\x02\n" +
+	"-getNetworkWirelessSsidFirewallL3FirewallRules\x10\x01\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules \x030\x01\x12\x9b\x03\n" +
+	"0UpdateNetworkWirelessSsidFirewallL3FirewallRules\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL3FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL3FirewallRules\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
+	"0updateNetworkWirelessSsidFirewallL3FirewallRules\x10\x02\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules \x030\x02BR\n" +
+	"F/networks/{networkId}/wireless/ssids/{number}/firewall/l3FirewallRules\x12\x06update\x18\x01\x12\xbd\x02\n" +
 	"-GetNetworkWirelessSsidFirewallL7FirewallRules\x12H.meraki.wireless.v1.GetNetworkWirelessSsidFirewallL7FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules\"\x81\x01\xf2\xfd\x1b}\n" +
-	"-getNetworkWirelessSsidFirewallL7FirewallRules\x10\x01\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules \x030\x01\x12\xc9\x02\n" +
-	"0UpdateNetworkWirelessSsidFirewallL7FirewallRules\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"0updateNetworkWirelessSsidFirewallL7FirewallRules\x10\x02\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules \x030\x02@\x01\x12\xf5\x01\n" +
+	"-getNetworkWirelessSsidFirewallL7FirewallRules\x10\x01\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules \x030\x01\x12\x9b\x03\n" +
+	"0UpdateNetworkWirelessSsidFirewallL7FirewallRules\x12K.meraki.wireless.v1.UpdateNetworkWirelessSsidFirewallL7FirewallRulesRequest\x1a>.meraki.wireless.v1.NetworkWirelessSsidFirewallL7FirewallRules\"\xd9\x01\xf2\xfd\x1b\xd4\x01\n" +
+	"0updateNetworkWirelessSsidFirewallL7FirewallRules\x10\x02\x1aF/networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules \x030\x02BR\n" +
+	"F/networks/{networkId}/wireless/ssids/{number}/firewall/l7FirewallRules\x12\x06update\x18\x01\x12\xf5\x01\n" +
 	"\x1fGetNetworkWirelessSsidHotspot20\x12:.meraki.wireless.v1.GetNetworkWirelessSsidHotspot20Request\x1a0.meraki.wireless.v1.NetworkWirelessSsidHotspot20\"d\xf2\xfd\x1b`\n" +
-	"\x1fgetNetworkWirelessSsidHotspot20\x10\x01\x1a7/networks/{networkId}/wireless/ssids/{number}/hotspot20 \x030\x01\x12\x80\x02\n" +
-	"\"UpdateNetworkWirelessSsidHotspot20\x12=.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request\x1a0.meraki.wireless.v1.NetworkWirelessSsidHotspot20\"i\xf2\xfd\x1be\n" +
-	"\"updateNetworkWirelessSsidHotspot20\x10\x02\x1a7/networks/{networkId}/wireless/ssids/{number}/hotspot20 \x030\x02@\x01\x12\x96\x02\n" +
-	"\"GetNetworkWirelessSsidIdentityPsks\x12=.meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksRequest\x1a>.meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse\"q\xf2\xfd\x1bm\n" +
-	"\"getNetworkWirelessSsidIdentityPsks\x10\x01\x1a:/networks/{networkId}/wireless/ssids/{number}/identityPsks \x030\x01J\x05items\x12\x8b\x02\n" +
-	"$CreateNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"n\xf2\xfd\x1bj\n" +
-	"$createNetworkWirelessSsidIdentityPsk\x10\x03\x1a:/networks/{networkId}/wireless/ssids/{number}/identityPsks \x030\x03@\x01\x12\x90\x02\n" +
+	"\x1fgetNetworkWirelessSsidHotspot20\x10\x01\x1a7/networks/{networkId}/wireless/ssids/{number}/hotspot20 \x030\x01\x12\xc5\x02\n" +
+	"\"UpdateNetworkWirelessSsidHotspot20\x12=.meraki.wireless.v1.UpdateNetworkWirelessSsidHotspot20Request\x1a0.meraki.wireless.v1.NetworkWirelessSsidHotspot20\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"\"updateNetworkWirelessSsidHotspot20\x10\x02\x1a7/networks/{networkId}/wireless/ssids/{number}/hotspot20 \x030\x02BC\n" +
+	"7/networks/{networkId}/wireless/ssids/{number}/hotspot20\x12\x06update\x18\x01\x12\x9c\x02\n" +
+	"\"GetNetworkWirelessSsidIdentityPsks\x12=.meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksRequest\x1a>.meraki.wireless.v1.GetNetworkWirelessSsidIdentityPsksResponse\"w\xf2\xfd\x1bs\n" +
+	"\"getNetworkWirelessSsidIdentityPsks\x10\x01\x1a:/networks/{networkId}/wireless/ssids/{number}/identityPsks \x030\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xd3\x02\n" +
+	"$CreateNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.CreateNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"\xb5\x01\xf2\xfd\x1b\xb0\x01\n" +
+	"$createNetworkWirelessSsidIdentityPsk\x10\x03\x1a:/networks/{networkId}/wireless/ssids/{number}/identityPsks \x030\x03BF\n" +
+	":/networks/{networkId}/wireless/ssids/{number}/identityPsks\x12\x06create\x18\x01\x12\x90\x02\n" +
 	"!GetNetworkWirelessSsidIdentityPsk\x12<.meraki.wireless.v1.GetNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"y\xf2\xfd\x1bu\n" +
-	"!getNetworkWirelessSsidIdentityPsk\x10\x01\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x01\x12\x9b\x02\n" +
-	"$UpdateNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"~\xf2\xfd\x1bz\n" +
-	"$updateNetworkWirelessSsidIdentityPsk\x10\x02\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02@\x01\x12\xff\x01\n" +
-	"$DeleteNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest\x1a\x16.google.protobuf.Empty\"~\xf2\xfd\x1bz\n" +
-	"$deleteNetworkWirelessSsidIdentityPsk\x10\x04\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02@\x01\x12\x8a\x02\n" +
-	"$UpdateNetworkWirelessSsidOpenRoaming\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidOpenRoaming\"m\xf2\xfd\x1bi\n" +
-	"$updateNetworkWirelessSsidOpenRoaming\x10\x02\x1a9/networks/{networkId}/wireless/ssids/{number}/openRoaming \x030\x02@\x01\x12\xf5\x01\n" +
+	"!getNetworkWirelessSsidIdentityPsk\x10\x01\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x01\x12\xf3\x02\n" +
+	"$UpdateNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidIdentityPskRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidIdentityPsk\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"$updateNetworkWirelessSsidIdentityPsk\x10\x02\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02BV\n" +
+	"J/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}\x12\x06update\x18\x01\x12\xd8\x02\n" +
+	"$DeleteNetworkWirelessSsidIdentityPsk\x12?.meraki.wireless.v1.DeleteNetworkWirelessSsidIdentityPskRequest\x1a\x16.google.protobuf.Empty\"\xd6\x01\xf2\xfd\x1b\xd1\x01\n" +
+	"$deleteNetworkWirelessSsidIdentityPsk\x10\x04\x1aJ/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId} \x030\x02BW\n" +
+	"J/networks/{networkId}/wireless/ssids/{number}/identityPsks/{identityPskId}\x12\adestroy\x18\x01\x12\xd1\x02\n" +
+	"$UpdateNetworkWirelessSsidOpenRoaming\x12?.meraki.wireless.v1.UpdateNetworkWirelessSsidOpenRoamingRequest\x1a2.meraki.wireless.v1.NetworkWirelessSsidOpenRoaming\"\xb3\x01\xf2\xfd\x1b\xae\x01\n" +
+	"$updateNetworkWirelessSsidOpenRoaming\x10\x02\x1a9/networks/{networkId}/wireless/ssids/{number}/openRoaming \x030\x02BE\n" +
+	"9/networks/{networkId}/wireless/ssids/{number}/openRoaming\x12\x06update\x18\x01\x12\xf5\x01\n" +
 	"\x1fGetNetworkWirelessSsidSchedules\x12:.meraki.wireless.v1.GetNetworkWirelessSsidSchedulesRequest\x1a0.meraki.wireless.v1.NetworkWirelessSsidSchedules\"d\xf2\xfd\x1b`\n" +
-	"\x1fgetNetworkWirelessSsidSchedules\x10\x01\x1a7/networks/{networkId}/wireless/ssids/{number}/schedules \x030\x01\x12\x80\x02\n" +
-	"\"UpdateNetworkWirelessSsidSchedules\x12=.meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest\x1a0.meraki.wireless.v1.NetworkWirelessSsidSchedules\"i\xf2\xfd\x1be\n" +
-	"\"updateNetworkWirelessSsidSchedules\x10\x02\x1a7/networks/{networkId}/wireless/ssids/{number}/schedules \x030\x02@\x01\x12\x8f\x02\n" +
+	"\x1fgetNetworkWirelessSsidSchedules\x10\x01\x1a7/networks/{networkId}/wireless/ssids/{number}/schedules \x030\x01\x12\xc5\x02\n" +
+	"\"UpdateNetworkWirelessSsidSchedules\x12=.meraki.wireless.v1.UpdateNetworkWirelessSsidSchedulesRequest\x1a0.meraki.wireless.v1.NetworkWirelessSsidSchedules\"\xad\x01\xf2\xfd\x1b\xa8\x01\n" +
+	"\"updateNetworkWirelessSsidSchedules\x10\x02\x1a7/networks/{networkId}/wireless/ssids/{number}/schedules \x030\x02BC\n" +
+	"7/networks/{networkId}/wireless/ssids/{number}/schedules\x12\x06update\x18\x01\x12\x8f\x02\n" +
 	"$GetNetworkWirelessSsidSplashSettings\x12?.meraki.wireless.v1.GetNetworkWirelessSsidSplashSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessSsidSplashSettings\"o\xf2\xfd\x1bk\n" +
-	"$getNetworkWirelessSsidSplashSettings\x10\x01\x1a=/networks/{networkId}/wireless/ssids/{number}/splash/settings \x030\x01\x12\x9a\x02\n" +
-	"'UpdateNetworkWirelessSsidSplashSettings\x12B.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessSsidSplashSettings\"t\xf2\xfd\x1bp\n" +
-	"'updateNetworkWirelessSsidSplashSettings\x10\x02\x1a=/networks/{networkId}/wireless/ssids/{number}/splash/settings \x030\x02@\x01\x12\xa8\x02\n" +
+	"$getNetworkWirelessSsidSplashSettings\x10\x01\x1a=/networks/{networkId}/wireless/ssids/{number}/splash/settings \x030\x01\x12\x96\x03\n" +
+	"'UpdateNetworkWirelessSsidSplashSettings\x12B.meraki.wireless.v1.UpdateNetworkWirelessSsidSplashSettingsRequest\x1a5.meraki.wireless.v1.NetworkWirelessSsidSplashSettings\"\xef\x01\xf2\xfd\x1b\xea\x01\n" +
+	"'updateNetworkWirelessSsidSplashSettings\x10\x02\x1a=/networks/{networkId}/wireless/ssids/{number}/splash/settings \x030\x02BI\n" +
+	"=/networks/{networkId}/wireless/ssids/{number}/splash/settings\x12\x06update\x18\x01j/\n" +
+	")sentryEnrollment.systemsManagerNetwork.id\x10\x03\x18\x02\x12\xa8\x02\n" +
 	")GetNetworkWirelessSsidTrafficShapingRules\x12D.meraki.wireless.v1.GetNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"y\xf2\xfd\x1bu\n" +
-	")getNetworkWirelessSsidTrafficShapingRules\x10\x01\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x01\x12\xb3\x02\n" +
-	",UpdateNetworkWirelessSsidTrafficShapingRules\x12G.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"~\xf2\xfd\x1bz\n" +
-	",updateNetworkWirelessSsidTrafficShapingRules\x10\x02\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x02@\x01\x12\xd7\x01\n" +
+	")getNetworkWirelessSsidTrafficShapingRules\x10\x01\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x01\x12\x83\x03\n" +
+	",UpdateNetworkWirelessSsidTrafficShapingRules\x12G.meraki.wireless.v1.UpdateNetworkWirelessSsidTrafficShapingRulesRequest\x1a:.meraki.wireless.v1.NetworkWirelessSsidTrafficShapingRules\"\xcd\x01\xf2\xfd\x1b\xc8\x01\n" +
+	",updateNetworkWirelessSsidTrafficShapingRules\x10\x02\x1aB/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules \x030\x02BN\n" +
+	"B/networks/{networkId}/wireless/ssids/{number}/trafficShaping/rules\x12\x06update\x18\x01\x12\xd7\x01\n" +
 	"\x19GetNetworkWirelessSsidVpn\x124.meraki.wireless.v1.GetNetworkWirelessSsidVpnRequest\x1a*.meraki.wireless.v1.NetworkWirelessSsidVpn\"X\xf2\xfd\x1bT\n" +
-	"\x19getNetworkWirelessSsidVpn\x10\x01\x1a1/networks/{networkId}/wireless/ssids/{number}/vpn \x030\x01\x12\xe2\x01\n" +
-	"\x1cUpdateNetworkWirelessSsidVpn\x127.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest\x1a*.meraki.wireless.v1.NetworkWirelessSsidVpn\"]\xf2\xfd\x1bY\n" +
-	"\x1cupdateNetworkWirelessSsidVpn\x10\x02\x1a1/networks/{networkId}/wireless/ssids/{number}/vpn \x030\x02@\x01\x12\xf7\x01\n" +
-	"\x1eGetNetworkWirelessUsageHistory\x129.meraki.wireless.v1.GetNetworkWirelessUsageHistoryRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse\"^\xf2\xfd\x1bZ\n" +
-	"\x1egetNetworkWirelessUsageHistory\x10\x01\x1a+/networks/{networkId}/wireless/usageHistory \x030\x01J\x05items\x12\xd2\x01\n" +
-	"\x1bUpdateNetworkWirelessZigbee\x126.meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest\x1a).meraki.wireless.v1.NetworkWirelessZigbee\"P\xf2\xfd\x1bL\n" +
-	"\x1bupdateNetworkWirelessZigbee\x10\x02\x1a%/networks/{networkId}/wireless/zigbee \x030\x02@\x01\x12\x87\x03\n" +
-	"7GetOrganizationAssuranceImpactedDeviceWirelessByNetwork\x12R.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest\x1aS.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
-	"7getOrganizationAssuranceImpactedDeviceWirelessByNetwork\x10\x01\x1aK/organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05items\x12\x8c\x03\n" +
-	":StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork\x12R.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest\x1aS.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
-	"7getOrganizationAssuranceImpactedDeviceWirelessByNetwork\x10\x01\x1aK/organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05items0\x01\x12\xa8\x02\n" +
-	"&GetOrganizationWirelessAirMarshalRules\x12A.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse\"w\xf2\xfd\x1bs\n" +
-	"&getOrganizationWirelessAirMarshalRules\x10\x01\x1a9/organizations/{organizationId}/wireless/airMarshal/rules \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xad\x02\n" +
-	")StreamOrganizationWirelessAirMarshalRules\x12A.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse\"w\xf2\xfd\x1bs\n" +
-	"&getOrganizationWirelessAirMarshalRules\x10\x01\x1a9/organizations/{organizationId}/wireless/airMarshal/rules \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xe7\x02\n" +
-	"2GetOrganizationWirelessAirMarshalSettingsByNetwork\x12M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationWirelessAirMarshalSettingsByNetwork\x10\x01\x1aF/organizations/{organizationId}/wireless/airMarshal/settings/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xec\x02\n" +
-	"5StreamOrganizationWirelessAirMarshalSettingsByNetwork\x12M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationWirelessAirMarshalSettingsByNetwork\x10\x01\x1aF/organizations/{organizationId}/wireless/airMarshal/settings/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xae\x03\n" +
-	"@GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x12[.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest\x1a\\.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
-	"@getOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x10\x01\x1aV/organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xb3\x03\n" +
-	"CStreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x12[.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest\x1a\\.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\"\xae\x01\xf2\xfd\x1b\xa9\x01\n" +
-	"@getOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x10\x01\x1aV/organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xd3\x02\n" +
-	".GetOrganizationWirelessClientsOverviewByDevice\x12I.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	".getOrganizationWirelessClientsOverviewByDevice\x10\x01\x1aB/organizations/{organizationId}/wireless/clients/overview/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xd8\x02\n" +
-	"1StreamOrganizationWirelessClientsOverviewByDevice\x12I.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	".getOrganizationWirelessClientsOverviewByDevice\x10\x01\x1aB/organizations/{organizationId}/wireless/clients/overview/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xc7\x02\n" +
-	",GetOrganizationWirelessClientsUsageByNetwork\x12G.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	",getOrganizationWirelessClientsUsageByNetwork\x10\x01\x1a@/organizations/{organizationId}/wireless/clients/usage/byNetwork \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xcc\x02\n" +
-	"/StreamOrganizationWirelessClientsUsageByNetwork\x12G.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	",getOrganizationWirelessClientsUsageByNetwork\x10\x01\x1a@/organizations/{organizationId}/wireless/clients/usage/byNetwork \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xe7\x02\n" +
-	"2GetOrganizationWirelessClientsUsageByNetworkBySsid\x12M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationWirelessClientsUsageByNetworkBySsid\x10\x01\x1aG/organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xec\x02\n" +
-	"5StreamOrganizationWirelessClientsUsageByNetworkBySsid\x12M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"2getOrganizationWirelessClientsUsageByNetworkBySsid\x10\x01\x1aG/organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xb7\x02\n" +
-	")GetOrganizationWirelessClientsUsageBySsid\x12D.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest\x1aE.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse\"}\xf2\xfd\x1by\n" +
-	")getOrganizationWirelessClientsUsageBySsid\x10\x01\x1a=/organizations/{organizationId}/wireless/clients/usage/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\xbc\x02\n" +
-	",StreamOrganizationWirelessClientsUsageBySsid\x12D.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest\x1aE.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse\"}\xf2\xfd\x1by\n" +
-	")getOrganizationWirelessClientsUsageBySsid\x10\x01\x1a=/organizations/{organizationId}/wireless/clients/usage/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\x8c\x03\n" +
-	"8GetOrganizationWirelessDevicesChannelUtilizationByDevice\x12S.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"8getOrganizationWirelessDevicesChannelUtilizationByDevice\x10\x01\x1aL/organizations/{organizationId}/wireless/devices/channelUtilization/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x91\x03\n" +
-	";StreamOrganizationWirelessDevicesChannelUtilizationByDevice\x12S.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\"\xa4\x01\xf2\xfd\x1b\x9f\x01\n" +
-	"8getOrganizationWirelessDevicesChannelUtilizationByDevice\x10\x01\x1aL/organizations/{organizationId}/wireless/devices/channelUtilization/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x91\x03\n" +
-	"9GetOrganizationWirelessDevicesChannelUtilizationByNetwork\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
-	"9getOrganizationWirelessDevicesChannelUtilizationByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x96\x03\n" +
-	"<StreamOrganizationWirelessDevicesChannelUtilizationByNetwork\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
-	"9getOrganizationWirelessDevicesChannelUtilizationByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xe3\x03\n" +
-	"IGetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x12d.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest\x1ae.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
-	"IgetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x10\x01\x1a_/organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xe8\x03\n" +
-	"LStreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x12d.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest\x1ae.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\"\xc8\x01\xf2\xfd\x1b\xc3\x01\n" +
-	"IgetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x10\x01\x1a_/organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xe8\x03\n" +
-	"JGetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x12e.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest\x1af.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
-	"JgetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x10\x01\x1a`/organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xed\x03\n" +
-	"MStreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x12e.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest\x1af.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\"\xca\x01\xf2\xfd\x1b\xc5\x01\n" +
-	"JgetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x10\x01\x1a`/organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xd9\x02\n" +
-	".GetOrganizationWirelessDevicesEthernetStatuses\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
-	".getOrganizationWirelessDevicesEthernetStatuses\x10\x01\x1aB/organizations/{organizationId}/wireless/devices/ethernet/statuses \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items\x12\xde\x02\n" +
-	"1StreamOrganizationWirelessDevicesEthernetStatuses\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse\"\x8f\x01\xf2\xfd\x1b\x8a\x01\n" +
-	".getOrganizationWirelessDevicesEthernetStatuses\x10\x01\x1aB/organizations/{organizationId}/wireless/devices/ethernet/statuses \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05items0\x01\x12\xe4\x02\n" +
-	"0GetOrganizationWirelessDevicesPacketLossByClient\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"0getOrganizationWirelessDevicesPacketLossByClient\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byClient \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xe9\x02\n" +
-	"3StreamOrganizationWirelessDevicesPacketLossByClient\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"0getOrganizationWirelessDevicesPacketLossByClient\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byClient \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xe4\x02\n" +
-	"0GetOrganizationWirelessDevicesPacketLossByDevice\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"0getOrganizationWirelessDevicesPacketLossByDevice\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xe9\x02\n" +
-	"3StreamOrganizationWirelessDevicesPacketLossByDevice\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"0getOrganizationWirelessDevicesPacketLossByDevice\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xe9\x02\n" +
-	"1GetOrganizationWirelessDevicesPacketLossByNetwork\x12L.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkRequest\x1aM.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"1getOrganizationWirelessDevicesPacketLossByNetwork\x10\x01\x1aE/organizations/{organizationId}/wireless/devices/packetLoss/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xee\x02\n" +
-	"4StreamOrganizationWirelessDevicesPacketLossByNetwork\x12L.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkRequest\x1aM.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
-	"1getOrganizationWirelessDevicesPacketLossByNetwork\x10\x01\x1aE/organizations/{organizationId}/wireless/devices/packetLoss/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xd2\x02\n" +
-	".GetOrganizationWirelessDevicesPowerModeHistory\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
+	"\x19getNetworkWirelessSsidVpn\x10\x01\x1a1/networks/{networkId}/wireless/ssids/{number}/vpn \x030\x01\x12\xbf\x02\n" +
+	"\x1cUpdateNetworkWirelessSsidVpn\x127.meraki.wireless.v1.UpdateNetworkWirelessSsidVpnRequest\x1a*.meraki.wireless.v1.NetworkWirelessSsidVpn\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"\x1cupdateNetworkWirelessSsidVpn\x10\x02\x1a1/networks/{networkId}/wireless/ssids/{number}/vpn \x030\x02B=\n" +
+	"1/networks/{networkId}/wireless/ssids/{number}/vpn\x12\x06update\x18\x01j\x1c\n" +
+	"\x16concentrator.networkId\x10\x03\x18\x02\x12\x8b\x02\n" +
+	"\x1eGetNetworkWirelessUsageHistory\x129.meraki.wireless.v1.GetNetworkWirelessUsageHistoryRequest\x1a:.meraki.wireless.v1.GetNetworkWirelessUsageHistoryResponse\"r\xf2\xfd\x1bn\n" +
+	"\x1egetNetworkWirelessUsageHistory\x10\x01\x1a+/networks/{networkId}/wireless/usageHistory \x030\x01J\x05itemsj\x12\n" +
+	"\fdeviceSerial\x10\x02\x18\x03\x12\xa1\x02\n" +
+	"\x1bUpdateNetworkWirelessZigbee\x126.meraki.wireless.v1.UpdateNetworkWirelessZigbeeRequest\x1a).meraki.wireless.v1.NetworkWirelessZigbee\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	"\x1bupdateNetworkWirelessZigbee\x10\x02\x1a%/networks/{networkId}/wireless/zigbee \x030\x02B1\n" +
+	"%/networks/{networkId}/wireless/zigbee\x12\x06update\x18\x01j\x1a\n" +
+	"\x14iotController.serial\x10\x03\x18\x03\x12\x95\x03\n" +
+	"7GetOrganizationAssuranceImpactedDeviceWirelessByNetwork\x12R.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest\x1aS.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"7getOrganizationAssuranceImpactedDeviceWirelessByNetwork\x10\x01\x1aK/organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.id\x12\x9a\x03\n" +
+	":StreamOrganizationAssuranceImpactedDeviceWirelessByNetwork\x12R.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkRequest\x1aS.meraki.wireless.v1.GetOrganizationAssuranceImpactedDeviceWirelessByNetworkResponse\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"7getOrganizationAssuranceImpactedDeviceWirelessByNetwork\x10\x01\x1aK/organizations/{organizationId}/assurance/impactedDevice/wireless/byNetwork \x02*\b\b\x01\x10\x88'\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.id0\x01\x12\xbc\x02\n" +
+	"&GetOrganizationWirelessAirMarshalRules\x12A.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"&getOrganizationWirelessAirMarshalRules\x10\x01\x1a9/organizations/{organizationId}/wireless/airMarshal/rules \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc1\x02\n" +
+	")StreamOrganizationWirelessAirMarshalRules\x12A.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessAirMarshalRulesResponse\"\x8a\x01\xf2\xfd\x1b\x85\x01\n" +
+	"&getOrganizationWirelessAirMarshalRules\x10\x01\x1a9/organizations/{organizationId}/wireless/airMarshal/rules \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x86\x03\n" +
+	"2GetOrganizationWirelessAirMarshalSettingsByNetwork\x12M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"2getOrganizationWirelessAirMarshalSettingsByNetwork\x10\x01\x1aF/organizations/{organizationId}/wireless/airMarshal/settings/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x8b\x03\n" +
+	"5StreamOrganizationWirelessAirMarshalSettingsByNetwork\x12M.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessAirMarshalSettingsByNetworkResponse\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
+	"2getOrganizationWirelessAirMarshalSettingsByNetwork\x10\x01\x1aF/organizations/{organizationId}/wireless/airMarshal/settings/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xc0\x03\n" +
+	"@GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x12[.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest\x1a\\.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
+	"@getOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x10\x01\x1aV/organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc5\x03\n" +
+	"CStreamOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x12[.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidRequest\x1a\\.meraki.wireless.v1.GetOrganizationWirelessClientsConnectionsImpactedByNetworkBySsidResponse\"\xc0\x01\xf2\xfd\x1b\xbb\x01\n" +
+	"@getOrganizationWirelessClientsConnectionsImpactedByNetworkBySsid\x10\x01\x1aV/organizations/{organizationId}/wireless/clients/connections/impacted/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xfe\x02\n" +
+	".GetOrganizationWirelessClientsOverviewByDevice\x12I.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	".getOrganizationWirelessClientsOverviewByDevice\x10\x01\x1aB/organizations/{organizationId}/wireless/clients/overview/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x83\x03\n" +
+	"1StreamOrganizationWirelessClientsOverviewByDevice\x12I.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessClientsOverviewByDeviceResponse\"\xb4\x01\xf2\xfd\x1b\xaf\x01\n" +
+	".getOrganizationWirelessClientsOverviewByDevice\x10\x01\x1aB/organizations/{organizationId}/wireless/clients/overview/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x81\x03\n" +
+	",GetOrganizationWirelessClientsUsageByNetwork\x12G.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	",getOrganizationWirelessClientsUsageByNetwork\x10\x01\x1a@/organizations/{organizationId}/wireless/clients/usage/byNetwork \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x86\x03\n" +
+	"/StreamOrganizationWirelessClientsUsageByNetwork\x12G.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	",getOrganizationWirelessClientsUsageByNetwork\x10\x01\x1a@/organizations/{organizationId}/wireless/clients/usage/byNetwork \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\f\n" +
+	"\n" +
+	"network.idj\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x92\x03\n" +
+	"2GetOrganizationWirelessClientsUsageByNetworkBySsid\x12M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"2getOrganizationWirelessClientsUsageByNetworkBySsid\x10\x01\x1aG/organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x97\x03\n" +
+	"5StreamOrganizationWirelessClientsUsageByNetworkBySsid\x12M.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessClientsUsageByNetworkBySsidResponse\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"2getOrganizationWirelessClientsUsageByNetworkBySsid\x10\x01\x1aG/organizations/{organizationId}/wireless/clients/usage/byNetwork/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xe4\x02\n" +
+	")GetOrganizationWirelessClientsUsageBySsid\x12D.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest\x1aE.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	")getOrganizationWirelessClientsUsageBySsid\x10\x01\x1a=/organizations/{organizationId}/wireless/clients/usage/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xe9\x02\n" +
+	",StreamOrganizationWirelessClientsUsageBySsid\x12D.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidRequest\x1aE.meraki.wireless.v1.GetOrganizationWirelessClientsUsageBySsidResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
+	")getOrganizationWirelessClientsUsageBySsid\x10\x01\x1a=/organizations/{organizationId}/wireless/clients/usage/bySsid \x02*\a\b\x01\x10\xe8\a\x18d0\x01j\x17\n" +
+	"\x11gatewayNetworkIds\x10\x02\x18\x02j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb7\x03\n" +
+	"8GetOrganizationWirelessDevicesChannelUtilizationByDevice\x12S.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\"\xcf\x01\xf2\xfd\x1b\xca\x01\n" +
+	"8getOrganizationWirelessDevicesChannelUtilizationByDevice\x10\x01\x1aL/organizations/{organizationId}/wireless/devices/channelUtilization/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xbc\x03\n" +
+	";StreamOrganizationWirelessDevicesChannelUtilizationByDevice\x12S.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByDeviceResponse\"\xcf\x01\xf2\xfd\x1b\xca\x01\n" +
+	"8getOrganizationWirelessDevicesChannelUtilizationByDevice\x10\x01\x1aL/organizations/{organizationId}/wireless/devices/channelUtilization/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xc0\x03\n" +
+	"9GetOrganizationWirelessDevicesChannelUtilizationByNetwork\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"9getOrganizationWirelessDevicesChannelUtilizationByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xc5\x03\n" +
+	"<StreamOrganizationWirelessDevicesChannelUtilizationByNetwork\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationByNetworkResponse\"\xd5\x01\xf2\xfd\x1b\xd0\x01\n" +
+	"9getOrganizationWirelessDevicesChannelUtilizationByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/channelUtilization/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x84\x04\n" +
+	"IGetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x12d.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest\x1ae.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\"\xe9\x01\xf2\xfd\x1b\xe4\x01\n" +
+	"IgetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x10\x01\x1a_/organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x89\x04\n" +
+	"LStreamOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x12d.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalRequest\x1ae.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByIntervalResponse\"\xe9\x01\xf2\xfd\x1b\xe4\x01\n" +
+	"IgetOrganizationWirelessDevicesChannelUtilizationHistoryByDeviceByInterval\x10\x01\x1a_/organizations/{organizationId}/wireless/devices/channelUtilization/history/byDevice/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x89\x04\n" +
+	"JGetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x12e.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest\x1af.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\"\xeb\x01\xf2\xfd\x1b\xe6\x01\n" +
+	"JgetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x10\x01\x1a`/organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8e\x04\n" +
+	"MStreamOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x12e.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalRequest\x1af.meraki.wireless.v1.GetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByIntervalResponse\"\xeb\x01\xf2\xfd\x1b\xe6\x01\n" +
+	"JgetOrganizationWirelessDevicesChannelUtilizationHistoryByNetworkByInterval\x10\x01\x1a`/organizations/{organizationId}/wireless/devices/channelUtilization/history/byNetwork/byInterval \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xf5\x02\n" +
+	".GetOrganizationWirelessDevicesEthernetStatuses\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	".getOrganizationWirelessDevicesEthernetStatuses\x10\x01\x1aB/organizations/{organizationId}/wireless/devices/ethernet/statuses \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xfa\x02\n" +
+	"1StreamOrganizationWirelessDevicesEthernetStatuses\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesEthernetStatusesResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	".getOrganizationWirelessDevicesEthernetStatuses\x10\x01\x1aB/organizations/{organizationId}/wireless/devices/ethernet/statuses \x02*\a\b\x01\x10\xe8\a\x18d0\x01J\x05itemsZ\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xf6\x02\n" +
+	"0GetOrganizationWirelessDevicesPacketLossByClient\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"0getOrganizationWirelessDevicesPacketLossByClient\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byClient \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xfb\x02\n" +
+	"3StreamOrganizationWirelessDevicesPacketLossByClient\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByClientResponse\"\xa6\x01\xf2\xfd\x1b\xa1\x01\n" +
+	"0getOrganizationWirelessDevicesPacketLossByClient\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byClient \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\x96\x03\n" +
+	"0GetOrganizationWirelessDevicesPacketLossByDevice\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"0getOrganizationWirelessDevicesPacketLossByDevice\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x0f\n" +
+	"\rdevice.serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x9b\x03\n" +
+	"3StreamOrganizationWirelessDevicesPacketLossByDevice\x12K.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByDeviceResponse\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"0getOrganizationWirelessDevicesPacketLossByDevice\x10\x01\x1aD/organizations/{organizationId}/wireless/devices/packetLoss/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x0f\n" +
+	"\rdevice.serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\x98\x03\n" +
+	"1GetOrganizationWirelessDevicesPacketLossByNetwork\x12L.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkRequest\x1aM.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"1getOrganizationWirelessDevicesPacketLossByNetwork\x10\x01\x1aE/organizations/{organizationId}/wireless/devices/packetLoss/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x9d\x03\n" +
+	"4StreamOrganizationWirelessDevicesPacketLossByNetwork\x12L.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkRequest\x1aM.meraki.wireless.v1.GetOrganizationWirelessDevicesPacketLossByNetworkResponse\"\xc5\x01\xf2\xfd\x1b\xc0\x01\n" +
+	"1getOrganizationWirelessDevicesPacketLossByNetwork\x10\x01\x1aE/organizations/{organizationId}/wireless/devices/packetLoss/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xf3\x02\n" +
+	".GetOrganizationWirelessDevicesPowerModeHistory\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	".getOrganizationWirelessDevicesPowerModeHistory\x10\x01\x1aC/organizations/{organizationId}/wireless/devices/power/mode/history \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x01\x12\xd7\x02\n" +
-	"1StreamOrganizationWirelessDevicesPowerModeHistory\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse\"\x88\x01\xf2\xfd\x1b\x83\x01\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf8\x02\n" +
+	"1StreamOrganizationWirelessDevicesPowerModeHistory\x12I.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryRequest\x1aJ.meraki.wireless.v1.GetOrganizationWirelessDevicesPowerModeHistoryResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
 	".getOrganizationWirelessDevicesPowerModeHistory\x10\x01\x1aC/organizations/{organizationId}/wireless/devices/power/mode/history \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x010\x01\x12\xfc\x02\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfc\x02\n" +
 	"5GetOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
 	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05items\x12\x81\x03\n" +
 	"8StreamOrganizationWirelessDevicesProvisioningDeployments\x12P.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aQ.meraki.wireless.v1.GetOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
-	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05items0\x01\x12\xf7\x02\n" +
-	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
-	"7createOrganizationWirelessDevicesProvisioningDeployment\x10\x03\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x03@\x01\x12\xfa\x02\n" +
-	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\x92\x01\xf2\xfd\x1b\x8d\x01\n" +
-	"8updateOrganizationWirelessDevicesProvisioningDeployments\x10\x02\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x02@\x01\x12\xc8\x02\n" +
-	"7DeleteOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest\x1a\x16.google.protobuf.Empty\"\xa0\x01\xf2\xfd\x1b\x9b\x01\n" +
-	"7deleteOrganizationWirelessDevicesProvisioningDeployment\x10\x04\x1aX/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId} \x020\x02@\x01\x12\x92\x03\n" +
+	"5getOrganizationWirelessDevicesProvisioningDeployments\x10\x01\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x02*\a\b\x01\x10\xe8\a\x18\x140\x01J\x05items0\x01\x12\xaa\x04\n" +
+	"7CreateOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.CreateOrganizationWirelessDevicesProvisioningDeploymentRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc4\x02\xf2\xfd\x1b\xbf\x02\n" +
+	"7createOrganizationWirelessDevicesProvisioningDeployment\x10\x03\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x03BU\n" +
+	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06create\x18\x01j \n" +
+	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
+	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\xad\x04\n" +
+	"8UpdateOrganizationWirelessDevicesProvisioningDeployments\x12S.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsRequest\x1aT.meraki.wireless.v1.UpdateOrganizationWirelessDevicesProvisioningDeploymentsResponse\"\xc5\x02\xf2\xfd\x1b\xc0\x02\n" +
+	"8updateOrganizationWirelessDevicesProvisioningDeployments\x10\x02\x1aI/organizations/{organizationId}/wireless/devices/provisioning/deployments \x020\x02BU\n" +
+	"I/organizations/{organizationId}/wireless/devices/provisioning/deployments\x12\x06update\x18\x01j \n" +
+	"\x1aitems[].devices.new.serial\x10\x03\x18\x03j \n" +
+	"\x1aitems[].devices.old.serial\x10\x03\x18\x03j\x18\n" +
+	"\x12items[].network.id\x10\x03\x18\x02\x12\xad\x03\n" +
+	"7DeleteOrganizationWirelessDevicesProvisioningDeployment\x12R.meraki.wireless.v1.DeleteOrganizationWirelessDevicesProvisioningDeploymentRequest\x1a\x16.google.protobuf.Empty\"\x85\x02\xf2\xfd\x1b\x80\x02\n" +
+	"7deleteOrganizationWirelessDevicesProvisioningDeployment\x10\x04\x1aX/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId} \x020\x02Be\n" +
+	"X/organizations/{organizationId}/wireless/devices/provisioning/deployments/{deploymentId}\x12\adestroy\x18\x01\x12\x92\x03\n" +
 	";GetOrganizationWirelessDevicesRadsecCertificatesAuthorities\x12V.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesRequest\x1aW.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesResponse\"\xa1\x01\xf2\xfd\x1b\x9c\x01\n" +
 	";getOrganizationWirelessDevicesRadsecCertificatesAuthorities\x10\x01\x1aP/organizations/{organizationId}/wireless/devices/radsec/certificates/authorities \x020\x01J\x05items\x12\x83\x03\n" +
 	"<CreateOrganizationWirelessDevicesRadsecCertificatesAuthority\x12W.meraki.wireless.v1.CreateOrganizationWirelessDevicesRadsecCertificatesAuthorityRequest\x1aL.meraki.wireless.v1.OrganizationWirelessDevicesRadsecCertificatesAuthorities\"\x9b\x01\xf2\xfd\x1b\x96\x01\n" +
@@ -303,113 +483,244 @@ const file_meraki_wireless_v1_wireless_service_proto_rawDesc = "" +
 	"?GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls\x12Z.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsRequest\x1a[.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsResponse\"\xa3\x01\xf2\xfd\x1b\x9e\x01\n" +
 	"?getOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrls\x10\x01\x1aU/organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls \x020\x01\x12\xbf\x03\n" +
 	"EGetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas\x12`.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasRequest\x1aa.meraki.wireless.v1.GetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltasResponse\"\xb0\x01\xf2\xfd\x1b\xab\x01\n" +
-	"EgetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas\x10\x01\x1a\\/organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls/deltas \x020\x01\x12\xe7\x02\n" +
-	"2GetOrganizationWirelessDevicesSystemCpuLoadHistory\x12M.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"EgetOrganizationWirelessDevicesRadsecCertificatesAuthoritiesCrlsDeltas\x10\x01\x1a\\/organizations/{organizationId}/wireless/devices/radsec/certificates/authorities/crls/deltas \x020\x01\x12\x88\x03\n" +
+	"2GetOrganizationWirelessDevicesSystemCpuLoadHistory\x12M.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
 	"2getOrganizationWirelessDevicesSystemCpuLoadHistory\x10\x01\x1aH/organizations/{organizationId}/wireless/devices/system/cpu/load/history \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x01\x12\xec\x02\n" +
-	"5StreamOrganizationWirelessDevicesSystemCpuLoadHistory\x12M.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\"\x91\x01\xf2\xfd\x1b\x8c\x01\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\x8d\x03\n" +
+	"5StreamOrganizationWirelessDevicesSystemCpuLoadHistory\x12M.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryRequest\x1aN.meraki.wireless.v1.GetOrganizationWirelessDevicesSystemCpuLoadHistoryResponse\"\xb2\x01\xf2\xfd\x1b\xad\x01\n" +
 	"2getOrganizationWirelessDevicesSystemCpuLoadHistory\x10\x01\x1aH/organizations/{organizationId}/wireless/devices/system/cpu/load/history \x02*\x06\b\x01\x10\x14\x18\n" +
-	"0\x010\x01\x12\x89\x03\n" +
-	"9GetOrganizationWirelessDevicesWirelessControllersByDevice\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
-	"9getOrganizationWirelessDevicesWirelessControllersByDevice\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01\x12\x8e\x03\n" +
-	"<StreamOrganizationWirelessDevicesWirelessControllersByDevice\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
-	"9getOrganizationWirelessDevicesWirelessControllersByDevice\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x010\x01\x12\xdc\x02\n" +
-	"0GetOrganizationWirelessLocationScanningByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"0getOrganizationWirelessLocationScanningByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/byNetwork \x02*\a\b\x01\x10\xfa\x01\x1820\x01\x12\xe1\x02\n" +
-	"3StreamOrganizationWirelessLocationScanningByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"0getOrganizationWirelessLocationScanningByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/byNetwork \x02*\a\b\x01\x10\xfa\x01\x1820\x010\x01\x12\xdc\x02\n" +
-	"0GetOrganizationWirelessLocationScanningReceivers\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"0getOrganizationWirelessLocationScanningReceivers\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x02*\a\b\x01\x10\xfa\x01\x1820\x01\x12\xe1\x02\n" +
-	"3StreamOrganizationWirelessLocationScanningReceivers\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
-	"0getOrganizationWirelessLocationScanningReceivers\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x02*\a\b\x01\x10\xfa\x01\x1820\x010\x01\x12\xcf\x02\n" +
-	"2CreateOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest\x1a@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver\"\x87\x01\xf2\xfd\x1b\x82\x01\n" +
-	"2createOrganizationWirelessLocationScanningReceiver\x10\x03\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x020\x03@\x01\x12\xdc\x02\n" +
-	"2UpdateOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest\x1a@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"2updateOrganizationWirelessLocationScanningReceiver\x10\x02\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02@\x01\x12\xb2\x02\n" +
-	"2DeleteOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverRequest\x1a\x16.google.protobuf.Empty\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
-	"2deleteOrganizationWirelessLocationScanningReceiver\x10\x04\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02@\x01\x12\x98\x02\n" +
-	"#GetOrganizationWirelessMqttSettings\x12>.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest\x1a?.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse\"p\xf2\xfd\x1bl\n" +
-	"#getOrganizationWirelessMqttSettings\x10\x01\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x02*\a\b\x01\x10\xfa\x01\x1820\x01\x12\x9d\x02\n" +
-	"&StreamOrganizationWirelessMqttSettings\x12>.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest\x1a?.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse\"p\xf2\xfd\x1bl\n" +
-	"#getOrganizationWirelessMqttSettings\x10\x01\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x02*\a\b\x01\x10\xfa\x01\x1820\x010\x01\x12\x8f\x02\n" +
-	"&UpdateOrganizationWirelessMqttSettings\x12A.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest\x1a4.meraki.wireless.v1.OrganizationWirelessMqttSettings\"l\xf2\xfd\x1bh\n" +
-	"&updateOrganizationWirelessMqttSettings\x10\x02\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x020\x02@\x01\x12\xe3\x02\n" +
-	"2RecalculateOrganizationWirelessRadioAutoRfChannels\x12M.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest\x1aN.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"2recalculateOrganizationWirelessRadioAutoRfChannels\x10\x03\x1aJ/organizations/{organizationId}/wireless/radio/autoRf/channels/recalculate \x020\x03@\x01\x12\xad\x02\n" +
-	"(GetOrganizationWirelessRadioRrmByNetwork\x12C.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkRequest\x1aD.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse\"v\xf2\xfd\x1br\n" +
-	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x01\x12\xb2\x02\n" +
-	"+StreamOrganizationWirelessRadioRrmByNetwork\x12C.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkRequest\x1aD.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse\"v\xf2\xfd\x1br\n" +
-	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x010\x01\x12\xf8\x02\n" +
-	"4GetOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
-	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xfd\x02\n" +
-	"7StreamOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\x9c\x01\xf2\xfd\x1b\x97\x01\n" +
-	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xa0\x03\n" +
-	"=GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x12X.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest\x1aY.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	"=getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x10\x01\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xa5\x03\n" +
-	"@StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x12X.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest\x1aY.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\"\xa9\x01\xf2\xfd\x1b\xa4\x01\n" +
-	"=getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x10\x01\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\x8e\x03\n" +
-	">CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aL.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\"\xa2\x01\xf2\xfd\x1b\x9d\x01\n" +
-	">createOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x03\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x020\x03@\x01\x12\x98\x03\n" +
-	">UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aL.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	">updateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x02\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02@\x01\x12\xe2\x02\n" +
-	">DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1a\x16.google.protobuf.Empty\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
-	">deleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x04\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02@\x01\x12\xdd\x02\n" +
-	"0GetOrganizationWirelessSsidsOpenRoamingByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"0getOrganizationWirelessSsidsOpenRoamingByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xe2\x02\n" +
-	"3StreamOrganizationWirelessSsidsOpenRoamingByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\"\x8d\x01\xf2\xfd\x1b\x88\x01\n" +
-	"0getOrganizationWirelessSsidsOpenRoamingByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xa5\x02\n" +
-	"$GetOrganizationWirelessSsidsProfiles\x12?.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse\"z\xf2\xfd\x1bv\n" +
-	"$getOrganizationWirelessSsidsProfiles\x10\x01\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xaa\x02\n" +
-	"'StreamOrganizationWirelessSsidsProfiles\x12?.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse\"z\xf2\xfd\x1bv\n" +
-	"$getOrganizationWirelessSsidsProfiles\x10\x01\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x90\x02\n" +
-	"&CreateOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest\x1a4.meraki.wireless.v1.OrganizationWirelessSsidsProfile\"m\xf2\xfd\x1bi\n" +
-	"&createOrganizationWirelessSsidsProfile\x10\x03\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x020\x03@\x01\x12\xd8\x02\n" +
-	"/GetOrganizationWirelessSsidsProfilesAssignments\x12J.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsRequest\x1aK.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationWirelessSsidsProfilesAssignments\x10\x01\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01\x12\xdd\x02\n" +
-	"2StreamOrganizationWirelessSsidsProfilesAssignments\x12J.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsRequest\x1aK.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse\"\x8b\x01\xf2\xfd\x1b\x86\x01\n" +
-	"/getOrganizationWirelessSsidsProfilesAssignments\x10\x01\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x010\x01\x12\xca\x02\n" +
-	"1CreateOrganizationWirelessSsidsProfilesAssignment\x12L.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest\x1a?.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment\"\x85\x01\xf2\xfd\x1b\x80\x01\n" +
-	"1createOrganizationWirelessSsidsProfilesAssignment\x10\x03\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x03@\x01\x12\xa4\x02\n" +
-	"2DeleteOrganizationWirelessSsidsProfilesAssignments\x12M.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest\x1a\x16.google.protobuf.Empty\"\x86\x01\xf2\xfd\x1b\x81\x01\n" +
-	"2deleteOrganizationWirelessSsidsProfilesAssignments\x10\x04\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x02@\x01\x12\x8d\x03\n" +
-	"8GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x12S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	"8getOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\x92\x03\n" +
-	";StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x12S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\"\xa5\x01\xf2\xfd\x1b\xa0\x01\n" +
-	"8getOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\xd5\x02\n" +
-	"-GetOrganizationWirelessSsidsProfilesOverviews\x12H.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest\x1aI.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
-	"-getOrganizationWirelessSsidsProfilesOverviews\x10\x01\x1aA/organizations/{organizationId}/wireless/ssids/profiles/overviews \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items\x12\xda\x02\n" +
-	"0StreamOrganizationWirelessSsidsProfilesOverviews\x12H.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest\x1aI.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse\"\x8e\x01\xf2\xfd\x1b\x89\x01\n" +
-	"-getOrganizationWirelessSsidsProfilesOverviews\x10\x01\x1aA/organizations/{organizationId}/wireless/ssids/profiles/overviews \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05items0\x01\x12\x95\x02\n" +
-	"&UpdateOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest\x1a4.meraki.wireless.v1.OrganizationWirelessSsidsProfile\"r\xf2\xfd\x1bn\n" +
-	"&updateOrganizationWirelessSsidsProfile\x10\x02\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02@\x01\x12\xf7\x01\n" +
-	"&DeleteOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest\x1a\x16.google.protobuf.Empty\"r\xf2\xfd\x1bn\n" +
-	"&deleteOrganizationWirelessSsidsProfile\x10\x04\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02@\x01\x12\xc7\x02\n" +
-	",GetOrganizationWirelessSsidsStatusesByDevice\x12G.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	",getOrganizationWirelessSsidsStatusesByDevice\x10\x01\x1a@/organizations/{organizationId}/wireless/ssids/statuses/byDevice \x02*\a\b\x01\x10\xf4\x03\x18d0\x01\x12\xcc\x02\n" +
-	"/StreamOrganizationWirelessSsidsStatusesByDevice\x12G.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse\"\x83\x01\xf2\xfd\x1b\x7f\n" +
-	",getOrganizationWirelessSsidsStatusesByDevice\x10\x01\x1a@/organizations/{organizationId}/wireless/ssids/statuses/byDevice \x02*\a\b\x01\x10\xf4\x03\x18d0\x010\x01\x12\xae\x02\n" +
-	"&GetOrganizationWirelessZigbeeByNetwork\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse\"}\xf2\xfd\x1by\n" +
-	"&getOrganizationWirelessZigbeeByNetwork\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items\x12\xb3\x02\n" +
-	")StreamOrganizationWirelessZigbeeByNetwork\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse\"}\xf2\xfd\x1by\n" +
-	"&getOrganizationWirelessZigbeeByNetwork\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05items0\x01\x12\xa4\x02\n" +
-	"$GetOrganizationWirelessZigbeeDevices\x12?.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse\"y\xf2\xfd\x1bu\n" +
+	"0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xcd\x03\n" +
+	"9GetOrganizationWirelessDevicesWirelessControllersByDevice\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\"\xe2\x01\xf2\xfd\x1b\xdd\x01\n" +
+	"9getOrganizationWirelessDevicesWirelessControllersByDevice\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\x17\n" +
+	"\x11controllerSerials\x10\x02\x18\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xd2\x03\n" +
+	"<StreamOrganizationWirelessDevicesWirelessControllersByDevice\x12T.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceRequest\x1aU.meraki.wireless.v1.GetOrganizationWirelessDevicesWirelessControllersByDeviceResponse\"\xe2\x01\xf2\xfd\x1b\xdd\x01\n" +
+	"9getOrganizationWirelessDevicesWirelessControllersByDevice\x10\x01\x1aM/organizations/{organizationId}/wireless/devices/wirelessControllers/byDevice \x02*\a\b\x01\x10\xe8\a\x18d0\x01Z\b\n" +
+	"\x06serialj\x17\n" +
+	"\x11controllerSerials\x10\x02\x18\x03j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xfb\x02\n" +
+	"0GetOrganizationWirelessLocationScanningByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"0getOrganizationWirelessLocationScanningByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/byNetwork \x02*\a\b\x01\x10\xfa\x01\x1820\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x80\x03\n" +
+	"3StreamOrganizationWirelessLocationScanningByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningByNetworkResponse\"\xab\x01\xf2\xfd\x1b\xa6\x01\n" +
+	"0getOrganizationWirelessLocationScanningByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/byNetwork \x02*\a\b\x01\x10\xfa\x01\x1820\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xfc\x02\n" +
+	"0GetOrganizationWirelessLocationScanningReceivers\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"0getOrganizationWirelessLocationScanningReceivers\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x02*\a\b\x01\x10\xfa\x01\x1820\x01Z\f\n" +
+	"\n" +
+	"receiverIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x81\x03\n" +
+	"3StreamOrganizationWirelessLocationScanningReceivers\x12K.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessLocationScanningReceiversResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"0getOrganizationWirelessLocationScanningReceivers\x10\x01\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x02*\a\b\x01\x10\xfa\x01\x1820\x01Z\f\n" +
+	"\n" +
+	"receiverIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb1\x03\n" +
+	"2CreateOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.CreateOrganizationWirelessLocationScanningReceiverRequest\x1a@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver\"\xe9\x01\xf2\xfd\x1b\xe4\x01\n" +
+	"2createOrganizationWirelessLocationScanningReceiver\x10\x03\x1aD/organizations/{organizationId}/wireless/location/scanning/receivers \x020\x03BP\n" +
+	"D/organizations/{organizationId}/wireless/location/scanning/receivers\x12\x06create\x18\x01j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\xb9\x03\n" +
+	"2UpdateOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.UpdateOrganizationWirelessLocationScanningReceiverRequest\x1a@.meraki.wireless.v1.OrganizationWirelessLocationScanningReceiver\"\xf1\x01\xf2\xfd\x1b\xec\x01\n" +
+	"2updateOrganizationWirelessLocationScanningReceiver\x10\x02\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02B]\n" +
+	"Q/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}\x12\x06update\x18\x01\x12\x8d\x03\n" +
+	"2DeleteOrganizationWirelessLocationScanningReceiver\x12M.meraki.wireless.v1.DeleteOrganizationWirelessLocationScanningReceiverRequest\x1a\x16.google.protobuf.Empty\"\xef\x01\xf2\xfd\x1b\xea\x01\n" +
+	"2deleteOrganizationWirelessLocationScanningReceiver\x10\x04\x1aQ/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId} \x020\x02B[\n" +
+	"Q/organizations/{organizationId}/wireless/location/scanning/receivers/{receiverId}\x12\x06delete\x12\xab\x02\n" +
+	"#GetOrganizationWirelessMqttSettings\x12>.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest\x1a?.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
+	"#getOrganizationWirelessMqttSettings\x10\x01\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x02*\a\b\x01\x10\xfa\x01\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xb0\x02\n" +
+	"&StreamOrganizationWirelessMqttSettings\x12>.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsRequest\x1a?.meraki.wireless.v1.GetOrganizationWirelessMqttSettingsResponse\"\x82\x01\xf2\xfd\x1b~\n" +
+	"#getOrganizationWirelessMqttSettings\x10\x01\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x02*\a\b\x01\x10\xfa\x01\x1820\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xe5\x02\n" +
+	"&UpdateOrganizationWirelessMqttSettings\x12A.meraki.wireless.v1.UpdateOrganizationWirelessMqttSettingsRequest\x1a4.meraki.wireless.v1.OrganizationWirelessMqttSettings\"\xc1\x01\xf2\xfd\x1b\xbc\x01\n" +
+	"&updateOrganizationWirelessMqttSettings\x10\x02\x1a6/organizations/{organizationId}/wireless/mqtt/settings \x020\x02BB\n" +
+	"6/organizations/{organizationId}/wireless/mqtt/settings\x12\x06update\x18\x01j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\xbd\x03\n" +
+	"2RecalculateOrganizationWirelessRadioAutoRfChannels\x12M.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsRequest\x1aN.meraki.wireless.v1.RecalculateOrganizationWirelessRadioAutoRfChannelsResponse\"\xe7\x01\xf2\xfd\x1b\xe2\x01\n" +
+	"2recalculateOrganizationWirelessRadioAutoRfChannels\x10\x03\x1aJ/organizations/{organizationId}/wireless/radio/autoRf/channels/recalculate \x020\x03BH\n" +
+	">/organizations/{organizationId}/wireless/radio/autoRf/channels\x12\x06updatej\x10\n" +
+	"\n" +
+	"networkIds\x10\x03\x18\x02\x12\xce\x02\n" +
+	"(GetOrganizationWirelessRadioRrmByNetwork\x12C.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkRequest\x1aD.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xd3\x02\n" +
+	"+StreamOrganizationWirelessRadioRrmByNetwork\x12C.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkRequest\x1aD.meraki.wireless.v1.GetOrganizationWirelessRadioRrmByNetworkResponse\"\x96\x01\xf2\xfd\x1b\x91\x01\n" +
+	"(getOrganizationWirelessRadioRrmByNetwork\x10\x01\x1a</organizations/{organizationId}/wireless/radio/rrm/byNetwork \x02*\x02\b\x010\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xa7\x03\n" +
+	"4GetOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
+	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xac\x03\n" +
+	"7StreamOrganizationWirelessRfProfilesAssignmentsByDevice\x12O.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceRequest\x1aP.meraki.wireless.v1.GetOrganizationWirelessRfProfilesAssignmentsByDeviceResponse\"\xcb\x01\xf2\xfd\x1b\xc6\x01\n" +
+	"4getOrganizationWirelessRfProfilesAssignmentsByDevice\x10\x01\x1aH/organizations/{organizationId}/wireless/rfProfiles/assignments/byDevice \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xbd\x03\n" +
+	"=GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x12X.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest\x1aY.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"=getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x10\x01\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\t\n" +
+	"\aentryIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xc2\x03\n" +
+	"@StreamOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x12X.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesRequest\x1aY.meraki.wireless.v1.GetOrganizationWirelessSsidsFirewallIsolationAllowlistEntriesResponse\"\xc6\x01\xf2\xfd\x1b\xc1\x01\n" +
+	"=getOrganizationWirelessSsidsFirewallIsolationAllowlistEntries\x10\x01\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\t\n" +
+	"\aentryIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xff\x03\n" +
+	">CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.CreateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aL.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\"\x93\x02\xf2\xfd\x1b\x8e\x02\n" +
+	">createOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x03\x1aS/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries \x020\x03B_\n" +
+	"S/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries\x12\x06create\x18\x01j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\x81\x04\n" +
+	">UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.UpdateOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1aL.meraki.wireless.v1.OrganizationWirelessSsidsFirewallIsolationAllowlistEntry\"\x95\x02\xf2\xfd\x1b\x90\x02\n" +
+	">updateOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x02\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02Bi\n" +
+	"]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}\x12\x06update\x18\x01\x12\xcc\x03\n" +
+	">DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x12Y.meraki.wireless.v1.DeleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntryRequest\x1a\x16.google.protobuf.Empty\"\x96\x02\xf2\xfd\x1b\x91\x02\n" +
+	">deleteOrganizationWirelessSsidsFirewallIsolationAllowlistEntry\x10\x04\x1a]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId} \x020\x02Bj\n" +
+	"]/organizations/{organizationId}/wireless/ssids/firewall/isolation/allowlist/entries/{entryId}\x12\adestroy\x18\x01\x12\xfc\x02\n" +
+	"0GetOrganizationWirelessSsidsOpenRoamingByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"0getOrganizationWirelessSsidsOpenRoamingByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\x81\x03\n" +
+	"3StreamOrganizationWirelessSsidsOpenRoamingByNetwork\x12K.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkRequest\x1aL.meraki.wireless.v1.GetOrganizationWirelessSsidsOpenRoamingByNetworkResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"0getOrganizationWirelessSsidsOpenRoamingByNetwork\x10\x01\x1aD/organizations/{organizationId}/wireless/ssids/openRoaming/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01Z\v\n" +
+	"\tnetworkIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xac\x02\n" +
+	"$GetOrganizationWirelessSsidsProfiles\x12?.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse\"\x80\x01\xf2\xfd\x1b|\n" +
+	"$getOrganizationWirelessSsidsProfiles\x10\x01\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xb1\x02\n" +
+	"'StreamOrganizationWirelessSsidsProfiles\x12?.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesResponse\"\x80\x01\xf2\xfd\x1b|\n" +
+	"$getOrganizationWirelessSsidsProfiles\x10\x01\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xd5\x02\n" +
+	"&CreateOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfileRequest\x1a4.meraki.wireless.v1.OrganizationWirelessSsidsProfile\"\xb1\x01\xf2\xfd\x1b\xac\x01\n" +
+	"&createOrganizationWirelessSsidsProfile\x10\x03\x1a7/organizations/{organizationId}/wireless/ssids/profiles \x020\x03BC\n" +
+	"7/organizations/{organizationId}/wireless/ssids/profiles\x12\x06create\x18\x01\x12\xea\x02\n" +
+	"/GetOrganizationWirelessSsidsProfilesAssignments\x12J.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsRequest\x1aK.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"/getOrganizationWirelessSsidsProfilesAssignments\x10\x01\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xef\x02\n" +
+	"2StreamOrganizationWirelessSsidsProfilesAssignments\x12J.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsRequest\x1aK.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsResponse\"\x9d\x01\xf2\xfd\x1b\x98\x01\n" +
+	"/getOrganizationWirelessSsidsProfilesAssignments\x10\x01\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01j\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xab\x03\n" +
+	"1CreateOrganizationWirelessSsidsProfilesAssignment\x12L.meraki.wireless.v1.CreateOrganizationWirelessSsidsProfilesAssignmentRequest\x1a?.meraki.wireless.v1.OrganizationWirelessSsidsProfilesAssignment\"\xe6\x01\xf2\xfd\x1b\xe1\x01\n" +
+	"1createOrganizationWirelessSsidsProfilesAssignment\x10\x03\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x03BO\n" +
+	"C/organizations/{organizationId}/wireless/ssids/profiles/assignments\x12\x06create\x18\x01j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\x86\x03\n" +
+	"2DeleteOrganizationWirelessSsidsProfilesAssignments\x12M.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfilesAssignmentsRequest\x1a\x16.google.protobuf.Empty\"\xe8\x01\xf2\xfd\x1b\xe3\x01\n" +
+	"2deleteOrganizationWirelessSsidsProfilesAssignments\x10\x04\x1aC/organizations/{organizationId}/wireless/ssids/profiles/assignments \x020\x02BP\n" +
+	"C/organizations/{organizationId}/wireless/ssids/profiles/assignments\x12\adestroy\x18\x01j\x10\n" +
+	"\n" +
+	"network.id\x10\x03\x18\x02\x12\xa5\x03\n" +
+	"8GetOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x12S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"8getOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xaa\x03\n" +
+	";StreamOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x12S.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkRequest\x1aT.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesAssignmentsByNetworkResponse\"\xbd\x01\xf2\xfd\x1b\xb8\x01\n" +
+	"8getOrganizationWirelessSsidsProfilesAssignmentsByNetwork\x10\x01\x1aM/organizations/{organizationId}/wireless/ssids/profiles/assignments/byNetwork \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xdb\x02\n" +
+	"-GetOrganizationWirelessSsidsProfilesOverviews\x12H.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest\x1aI.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"-getOrganizationWirelessSsidsProfilesOverviews\x10\x01\x1aA/organizations/{organizationId}/wireless/ssids/profiles/overviews \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id\x12\xe0\x02\n" +
+	"0StreamOrganizationWirelessSsidsProfilesOverviews\x12H.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsRequest\x1aI.meraki.wireless.v1.GetOrganizationWirelessSsidsProfilesOverviewsResponse\"\x94\x01\xf2\xfd\x1b\x8f\x01\n" +
+	"-getOrganizationWirelessSsidsProfilesOverviews\x10\x01\x1aA/organizations/{organizationId}/wireless/ssids/profiles/overviews \x02*\b\b\x01\x10\xe8\a\x18\xe8\a0\x01J\x05itemsZ\x04\n" +
+	"\x02id0\x01\x12\xdf\x02\n" +
+	"&UpdateOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.UpdateOrganizationWirelessSsidsProfileRequest\x1a4.meraki.wireless.v1.OrganizationWirelessSsidsProfile\"\xbb\x01\xf2\xfd\x1b\xb6\x01\n" +
+	"&updateOrganizationWirelessSsidsProfile\x10\x02\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02BH\n" +
+	"</organizations/{organizationId}/wireless/ssids/profiles/{id}\x12\x06update\x18\x01\x12\xc2\x02\n" +
+	"&DeleteOrganizationWirelessSsidsProfile\x12A.meraki.wireless.v1.DeleteOrganizationWirelessSsidsProfileRequest\x1a\x16.google.protobuf.Empty\"\xbc\x01\xf2\xfd\x1b\xb7\x01\n" +
+	"&deleteOrganizationWirelessSsidsProfile\x10\x04\x1a</organizations/{organizationId}/wireless/ssids/profiles/{id} \x020\x02BI\n" +
+	"</organizations/{organizationId}/wireless/ssids/profiles/{id}\x12\adestroy\x18\x01\x12\xf3\x02\n" +
+	",GetOrganizationWirelessSsidsStatusesByDevice\x12G.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	",getOrganizationWirelessSsidsStatusesByDevice\x10\x01\x1a@/organizations/{organizationId}/wireless/ssids/statuses/byDevice \x02*\a\b\x01\x10\xf4\x03\x18d0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x03\x12\xf8\x02\n" +
+	"/StreamOrganizationWirelessSsidsStatusesByDevice\x12G.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceRequest\x1aH.meraki.wireless.v1.GetOrganizationWirelessSsidsStatusesByDeviceResponse\"\xaf\x01\xf2\xfd\x1b\xaa\x01\n" +
+	",getOrganizationWirelessSsidsStatusesByDevice\x10\x01\x1a@/organizations/{organizationId}/wireless/ssids/statuses/byDevice \x02*\a\b\x01\x10\xf4\x03\x18d0\x01Z\b\n" +
+	"\x06serialj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\r\n" +
+	"\aserials\x10\x02\x18\x030\x01\x12\xd0\x02\n" +
+	"&GetOrganizationWirelessZigbeeByNetwork\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	"&getOrganizationWirelessZigbeeByNetwork\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xd5\x02\n" +
+	")StreamOrganizationWirelessZigbeeByNetwork\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeByNetworkResponse\"\x9e\x01\xf2\xfd\x1b\x99\x01\n" +
+	"&getOrganizationWirelessZigbeeByNetwork\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/byNetwork \x02*\a\b\x01\x10\xe8\a\x1820\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"network.idj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xb8\x02\n" +
+	"$GetOrganizationWirelessZigbeeDevices\x12?.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
 	"$getOrganizationWirelessZigbeeDevices\x10\x01\x1a7/organizations/{organizationId}/wireless/zigbee/devices \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items\x12\xa9\x02\n" +
-	"'StreamOrganizationWirelessZigbeeDevices\x12?.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse\"y\xf2\xfd\x1bu\n" +
+	"0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02\x12\xbd\x02\n" +
+	"'StreamOrganizationWirelessZigbeeDevices\x12?.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesRequest\x1a@.meraki.wireless.v1.GetOrganizationWirelessZigbeeDevicesResponse\"\x8c\x01\xf2\xfd\x1b\x87\x01\n" +
 	"$getOrganizationWirelessZigbeeDevices\x10\x01\x1a7/organizations/{organizationId}/wireless/zigbee/devices \x02*\a\b\x01\x10\xe8\a\x18\n" +
-	"0\x01J\x05items0\x01\x12\x95\x02\n" +
-	"&UpdateOrganizationWirelessZigbeeDevice\x12A.meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDeviceRequest\x1a4.meraki.wireless.v1.OrganizationWirelessZigbeeDevice\"r\xf2\xfd\x1bn\n" +
-	"&updateOrganizationWirelessZigbeeDevice\x10\x02\x1a</organizations/{organizationId}/wireless/zigbee/devices/{id} \x020\x02@\x01\x12\xb1\x02\n" +
+	"0\x01J\x05itemsj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x020\x01\x12\xdd\x02\n" +
+	"&UpdateOrganizationWirelessZigbeeDevice\x12A.meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDeviceRequest\x1a4.meraki.wireless.v1.OrganizationWirelessZigbeeDevice\"\xb9\x01\xf2\xfd\x1b\xb4\x01\n" +
+	"&updateOrganizationWirelessZigbeeDevice\x10\x02\x1a</organizations/{organizationId}/wireless/zigbee/devices/{id} \x020\x02BF\n" +
+	"</organizations/{organizationId}/wireless/zigbee/devices/{id}\x12\x06create\x12\xb1\x02\n" +
 	"-CreateOrganizationWirelessZigbeeDisenrollment\x12H.meraki.wireless.v1.CreateOrganizationWirelessZigbeeDisenrollmentRequest\x1a;.meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment\"y\xf2\xfd\x1bu\n" +
 	"-createOrganizationWirelessZigbeeDisenrollment\x10\x03\x1a>/organizations/{organizationId}/wireless/zigbee/disenrollments \x020\x03\x12\xbc\x02\n" +
 	"*GetOrganizationWirelessZigbeeDisenrollment\x12E.meraki.wireless.v1.GetOrganizationWirelessZigbeeDisenrollmentRequest\x1a;.meraki.wireless.v1.OrganizationWirelessZigbeeDisenrollment\"\x89\x01\xf2\xfd\x1b\x84\x01\n" +
-	"*getOrganizationWirelessZigbeeDisenrollment\x10\x01\x1aP/organizations/{organizationId}/wireless/zigbee/disenrollments/{disenrollmentId} \x020\x01\x12\xae\x02\n" +
-	"&GetOrganizationWirelessZigbeeDoorLocks\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse\"}\xf2\xfd\x1by\n" +
-	"&getOrganizationWirelessZigbeeDoorLocks\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/doorLocks \x02*\a\b\x01\x10\xf4\x03\x1820\x01J\x05items\x12\xb3\x02\n" +
-	")StreamOrganizationWirelessZigbeeDoorLocks\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse\"}\xf2\xfd\x1by\n" +
-	"&getOrganizationWirelessZigbeeDoorLocks\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/doorLocks \x02*\a\b\x01\x10\xf4\x03\x1820\x01J\x05items0\x01\x12\xa7\x02\n" +
-	"(UpdateOrganizationWirelessZigbeeDoorLock\x12C.meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest\x1a6.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock\"~\xf2\xfd\x1bz\n" +
-	"(updateOrganizationWirelessZigbeeDoorLock\x10\x02\x1aF/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId} \x020\x02@\x01B~\n" +
+	"*getOrganizationWirelessZigbeeDisenrollment\x10\x01\x1aP/organizations/{organizationId}/wireless/zigbee/disenrollments/{disenrollmentId} \x020\x01\x12\xde\x02\n" +
+	"&GetOrganizationWirelessZigbeeDoorLocks\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"&getOrganizationWirelessZigbeeDoorLocks\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/doorLocks \x02*\a\b\x01\x10\xf4\x03\x1820\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"doorLockIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x03\x12\xe3\x02\n" +
+	")StreamOrganizationWirelessZigbeeDoorLocks\x12A.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksRequest\x1aB.meraki.wireless.v1.GetOrganizationWirelessZigbeeDoorLocksResponse\"\xac\x01\xf2\xfd\x1b\xa7\x01\n" +
+	"&getOrganizationWirelessZigbeeDoorLocks\x10\x01\x1a9/organizations/{organizationId}/wireless/zigbee/doorLocks \x02*\a\b\x01\x10\xf4\x03\x1820\x01J\x05itemsZ\f\n" +
+	"\n" +
+	"doorLockIdj\x10\n" +
+	"\n" +
+	"networkIds\x10\x02\x18\x02j\f\n" +
+	"\x06serial\x10\x02\x18\x030\x01\x12\xf9\x02\n" +
+	"(UpdateOrganizationWirelessZigbeeDoorLock\x12C.meraki.wireless.v1.UpdateOrganizationWirelessZigbeeDoorLockRequest\x1a6.meraki.wireless.v1.OrganizationWirelessZigbeeDoorLock\"\xcf\x01\xf2\xfd\x1b\xca\x01\n" +
+	"(updateOrganizationWirelessZigbeeDoorLock\x10\x02\x1aF/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId} \x020\x02BP\n" +
+	"F/organizations/{organizationId}/wireless/zigbee/doorLocks/{doorLockId}\x12\x06createB~\n" +
 	"\x1ccom.merakibroker.wireless.v1B\x14WirelessServiceProtoP\x01ZFgithub.com/merakibroker/merakibroker/gen/meraki/wireless/v1;wirelessv1b\x06proto3"
 
 var file_meraki_wireless_v1_wireless_service_proto_goTypes = []any{
