@@ -18,11 +18,11 @@ const (
 	saysDisabled   = "To make requests you must first enable API access via https://n1.meraki.com/o/XXXXXX/manage/organization/edit"
 )
 
-// admit counts a request and lets it pass; what it gives back instead is the refusal.
+// screen counts a request and lets it pass; what it gives back instead is the refusal.
 // The order is that of the real thing as far as it shows: the proxy's limit by
 // address, the key, the organization, its budget.
-func (s *Sandbox) admit(c *call) *answer {
-	a := c.account
+func (s *Sandbox) screen(c *request) *response {
+	a := c.org
 	a.mu.Lock()
 	c.now = s.opts.Now()
 	a.counts.arrive(c.now)
@@ -35,7 +35,7 @@ func (s *Sandbox) admit(c *call) *answer {
 	if !s.opts.LimitsOff && s.opts.AddressRate > 0 {
 		if ok, _ := s.addresses.take(sourceOf(c.r.RemoteAddr), c.now, s.opts.AddressRate, s.opts.AddressRate); !ok {
 			a.limited(c.route, byAddress)
-			return &answer{status: http.StatusTooManyRequests, ctype: "text/html", body: []byte(htmlTooMany), unseen: true}
+			return &response{status: http.StatusTooManyRequests, ctype: "text/html", body: []byte(htmlTooMany), notInTelemetry: true}
 		}
 	}
 	if no := s.authorize(c); no != nil {
@@ -59,7 +59,7 @@ func (s *Sandbox) admit(c *call) *answer {
 }
 
 // missing refuses what is not there.
-func (c *call) missing() *answer {
+func (c *request) missing() *response {
 	if c.known {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (c *call) missing() *answer {
 }
 
 // authorize checks the key and what it reaches.
-func (s *Sandbox) authorize(c *call) *answer {
+func (s *Sandbox) authorize(c *request) *response {
 	key := keyOf(c.r)
 	if key == "" {
 		return refusal(http.StatusUnauthorized, saysMissingKey)
@@ -85,13 +85,13 @@ func (s *Sandbox) authorize(c *call) *answer {
 	case c.at.org < 0:
 		return c.missing()
 	}
-	if c.allowed != nil && !c.allowed[c.account.id] {
+	if c.allowed != nil && !c.allowed[c.org.id] {
 		if strings.HasPrefix(c.path, "/organizations/") {
 			return refusal(http.StatusForbidden, saysForbidden)
 		}
 		return refusal(http.StatusNotFound, saysNotFound) // what it cannot see is not there
 	}
-	if s.disabled[c.account.id] {
+	if s.disabled[c.org.id] {
 		return refusal(http.StatusNotFound, saysDisabled)
 	}
 	return nil
@@ -109,7 +109,7 @@ func keyOf(r *http.Request) string {
 }
 
 // spend takes a token of the organization's bucket.
-func (a *account) spend(s *Sandbox) (wait time.Duration, ok bool) {
+func (a *orgState) spend(s *Sandbox) (wait time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := s.opts.Now()
@@ -126,7 +126,7 @@ func (a *account) spend(s *Sandbox) (wait time.Duration, ok bool) {
 }
 
 // ownLimit holds a request against the limit of its operation.
-func (s *Sandbox) ownLimit(c *call) *answer {
+func (s *Sandbox) ownLimit(c *request) *response {
 	l := c.route.op.GetLimit()
 	if l == nil || l.GetSeconds() <= 0 || l.GetRequests() <= 0 {
 		return nil
@@ -137,7 +137,7 @@ func (s *Sandbox) ownLimit(c *call) *answer {
 	if ok {
 		return nil
 	}
-	c.account.limited(c.route, byOperation)
+	c.org.limited(c.route, byOperation)
 	no := refusal(http.StatusTooManyRequests, saysTooManyOwn)
 	no.retryAfter = retryAfter(wait)
 	return no
@@ -145,7 +145,7 @@ func (s *Sandbox) ownLimit(c *call) *answer {
 
 // outsider lets another application draw on an organization's budget.
 func (s *Sandbox) outsider(org int, rate float64, d time.Duration) {
-	a := s.account(org)
+	a := s.orgState(org)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := s.opts.Now()

@@ -22,7 +22,7 @@ type action struct {
 	body                map[string]any
 }
 
-func (s *Sandbox) createBatch(c *call, d *detail) *answer {
+func (s *Sandbox) createBatch(c *request, d *answerForm) *response {
 	body := c.object()
 	actions := actionsOf(body["actions"])
 	most := mostAsynchronous
@@ -46,20 +46,20 @@ func (s *Sandbox) createBatch(c *call, d *detail) *answer {
 	}
 	id := madeID(hashString(c.path)%1e11, createdFrom+s.store.next())
 	o := map[string]any{
-		"id": id, "organizationId": c.account.id, "confirmed": start, "synchronous": body["synchronous"] == true,
+		"id": id, "organizationId": c.org.id, "confirmed": start, "synchronous": body["synchronous"] == true,
 		"status": status, "actions": body["actions"],
 	}
 	if body["actions"] == nil {
 		o["actions"] = []any{}
 	}
-	fit, _ := d.shape.fit(o)
+	fit, _ := d.shape.conform(o)
 	doc := &document{body: encode(fit), shape: d.shape, since: c.now, ready: ready}
 	s.store.create(c.path, id, doc)
-	return s.answerWith(c, d, doc, c.path+"/"+id)
+	return s.respondWith(c, d, doc, c.path+"/"+id)
 }
 
 // updateBatch confirms a batch, which starts it.
-func (s *Sandbox) updateBatch(c *call, d *detail) *answer {
+func (s *Sandbox) updateBatch(c *request, d *answerForm) *response {
 	doc := s.store.get(c.path)
 	if doc == nil {
 		return refusal(http.StatusNotFound, saysNotFound)
@@ -83,10 +83,10 @@ func (s *Sandbox) updateBatch(c *call, d *detail) *answer {
 	}
 	next := &document{body: encode(o), shape: doc.shape, since: c.now, ready: ready}
 	s.store.put(c.path, next)
-	return s.answerWith(c, d, next, c.path)
+	return s.respondWith(c, d, next, c.path)
 }
 
-func (s *Sandbox) deleteBatch(c *call, d *detail) *answer {
+func (s *Sandbox) deleteBatch(c *request, d *answerForm) *response {
 	doc := s.store.get(c.path)
 	switch {
 	case doc == nil:
@@ -95,12 +95,12 @@ func (s *Sandbox) deleteBatch(c *call, d *detail) *answer {
 		return refusal(http.StatusBadRequest, "Batch cannot be deleted: it has been confirmed")
 	}
 	s.store.remove(c.path)
-	return &answer{status: d.status}
+	return &response{status: d.status}
 }
 
 // startBatch claims one of the places for running batches; false when all are taken.
-func (s *Sandbox) startBatch(c *call, synchronous bool) bool {
-	a := c.account
+func (s *Sandbox) startBatch(c *request, synchronous bool) bool {
+	a := c.org
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.batches = slices.DeleteFunc(a.batches, func(end time.Time) bool { return !end.After(c.now) })
@@ -110,14 +110,14 @@ func (s *Sandbox) startBatch(c *call, synchronous bool) bool {
 	d := s.opts.BatchTime
 	if synchronous {
 		d /= 4 // its few actions are done when the answer comes
-		c.rest = d
+		c.extraTime = d
 	}
 	a.batches = append(a.batches, c.now.Add(d))
 	return true
 }
 
 // runBatch does the actions, all or none, and says when they will be seen as done.
-func (s *Sandbox) runBatch(c *call, status map[string]any, calls []*call, problem string, synchronous bool) time.Time {
+func (s *Sandbox) runBatch(c *request, status map[string]any, calls []*request, problem string, synchronous bool) time.Time {
 	if problem != "" {
 		status["failed"], status["errors"] = true, []any{problem}
 		return c.now
@@ -145,7 +145,7 @@ func (s *Sandbox) runBatch(c *call, status map[string]any, calls []*call, proble
 
 // plan turns actions into calls. An action that batches cannot carry is refused
 // at once; a thing that is not there makes the batch fail, all of it.
-func (s *Sandbox) plan(c *call, actions []action) (calls []*call, problem string, bad *answer) {
+func (s *Sandbox) plan(c *request, actions []action) (calls []*request, problem string, bad *response) {
 	for _, a := range actions {
 		x, supported := s.resolve(c, a)
 		if !supported {
@@ -168,10 +168,10 @@ func (s *Sandbox) plan(c *call, actions []action) (calls []*call, problem string
 // resolve finds the operation that an action stands for. Beside create, update
 // and destroy there are some fifty names of actions, which mostly say the last
 // part of the path; one that does not is accepted, and has no effect here.
-func (s *Sandbox) resolve(c *call, a action) (x *call, supported bool) {
+func (s *Sandbox) resolve(c *request, a action) (x *request, supported bool) {
 	path := "/" + strings.Trim(a.resource, "/")
-	try := func(method, path string) *call {
-		x := &call{s: s, now: c.now, path: path, allowed: c.allowed, id: c.id}
+	try := func(method, path string) *request {
+		x := &request{s: s, now: c.now, path: path, allowed: c.allowed, id: c.id}
 		x.r = c.r.Clone(c.r.Context())
 		x.r.Method, x.r.URL.RawQuery = method, ""
 		s.locate(x)
@@ -209,7 +209,7 @@ func actionsOf(v any) []action {
 	return out
 }
 
-func verbWord(c *call) string {
+func verbWord(c *request) string {
 	switch c.route.verb {
 	case verbPut:
 		return "update"

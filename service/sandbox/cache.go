@@ -19,8 +19,8 @@ type cacheKey struct {
 }
 
 type cached struct {
-	version uint64 // of the organization when the answer was made
-	answer  *answer
+	version  uint64 // of the organization when the answer was made
+	response *response
 }
 
 type cache struct{ shards [cacheShards]cacheShard }
@@ -42,7 +42,7 @@ func (c *cache) shard(k *cacheKey) *cacheShard {
 }
 
 // get gives an answer as it would be made again; nil when it is not known.
-func (c *cache) get(k *cacheKey, version uint64) *answer {
+func (c *cache) get(k *cacheKey, version uint64) *response {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,10 +55,10 @@ func (c *cache) get(k *cacheKey, version uint64) *answer {
 	if !ok || e.version != version {
 		return nil
 	}
-	return e.answer
+	return e.response
 }
 
-func (c *cache) put(k *cacheKey, version uint64, a *answer) {
+func (c *cache) put(k *cacheKey, version uint64, a *response) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *cache) put(k *cacheKey, version uint64, a *answer) {
 }
 
 func (s *cacheShard) add(k *cacheKey, e cached) {
-	size := len(e.answer.body) + len(k.path) + len(k.query) + cacheOverhead
+	size := len(e.response.body) + len(k.path) + len(k.query) + cacheOverhead
 	if s.bytes += size; s.bytes > cacheBytes/2/cacheShards {
 		s.elder, s.young, s.bytes = s.young, make(map[cacheKey]cached), size
 	}

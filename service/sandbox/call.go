@@ -13,40 +13,40 @@ import (
 // mostBody bounds a request's body, in bytes.
 const mostBody = 4 << 20
 
-// A call is one request on its way through the sandbox.
-type call struct {
+// A request is one HTTP request on its way through the sandbox.
+type request struct {
 	s       *Sandbox
 	r       *http.Request
 	now     time.Time // when it was counted
 	path    string    // below /api/v1, with the slash in front
 	route   *route    // nil: no such operation
 	params  []param
-	at      place
+	at      entity
 	known   bool // the organization, network and device of the path exist
 	allowed map[string]bool
 	body    []byte
 	doc     any // the body, read
-	account *account
+	org     *orgState
 	id      string // X-Request-Id
 
-	values url.Values
-	store  [6]param
-	rest   time.Duration // how long it takes beside the latency
-	done   func()        // when it is over
+	values    url.Values
+	store     [6]param
+	extraTime time.Duration // how long it takes beside the latency
+	done      func()        // when it is over
 	// underway: the answer shows something that time will change.
 	underway bool
 }
 
-// An answer is what goes back, before a fault gets at it.
-type answer struct {
-	status     int
-	body       []byte
-	ctype      string // empty: JSON
-	link       string
-	location   string
-	retryAfter string
-	cacheable  bool // the same until the organization changes
-	unseen     bool // never reached the Dashboard: absent from its telemetry
+// A response is what goes back, before a fault gets at it.
+type response struct {
+	status         int
+	body           []byte
+	ctype          string // empty: JSON
+	link           string
+	location       string
+	retryAfter     string
+	cacheable      bool // the same until the organization changes
+	notInTelemetry bool // never reached the Dashboard: absent from its telemetry
 }
 
 func (s *Sandbox) requestID() string {
@@ -55,7 +55,7 @@ func (s *Sandbox) requestID() string {
 
 // api serves one request below /api/v1.
 func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
-	c := &call{s: s, r: r, path: "/" + strings.Trim(rest, "/"), id: s.requestID()}
+	c := &request{s: s, r: r, path: "/" + strings.Trim(rest, "/"), id: s.requestID()}
 	if r.Body != nil && r.ContentLength != 0 {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
 		if err != nil {
@@ -68,7 +68,7 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
 		return // left before it arrived
 	}
 	s.locate(c)
-	a := s.admit(c)
+	a := s.screen(c)
 	if s.opts.Observe != nil {
 		s.observe(c)
 	}
@@ -83,16 +83,16 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
 		if f.executes() {
 			a = s.execute(c)
 		}
-		if !wait(r.Context(), s.opts.Latency+c.rest) {
+		if !wait(r.Context(), s.opts.Latency+c.extraTime) {
 			s.finish(c, 0, !f.executes())
 			return
 		}
 	}
 	if f != nil {
-		s.strike(w, c, a, f)
+		s.inject(w, c, a, f)
 		return
 	}
-	s.finish(c, a.status, a.unseen)
+	s.finish(c, a.status, a.notInTelemetry)
 	write(w, a, c.id)
 }
 
@@ -112,7 +112,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // locate finds the operation and whose budget pays for it.
-func (s *Sandbox) locate(c *call) {
+func (s *Sandbox) locate(c *request) {
 	c.at = nowhere()
 	var values [6]string
 	verb := verbOf(c.r.Method)
@@ -131,11 +131,11 @@ func (s *Sandbox) locate(c *call) {
 		at, ok := c.at, true
 		switch p.name {
 		case "organizationId":
-			at, ok = s.estate.organization(p.value)
+			at, ok = s.inventory.organization(p.value)
 		case "networkId":
-			at, ok = s.estate.network(p.value)
+			at, ok = s.inventory.network(p.value)
 		case "serial":
-			at, ok = s.estate.device(p.value)
+			at, ok = s.inventory.device(p.value)
 		default:
 			continue
 		}
@@ -150,10 +150,10 @@ func (s *Sandbox) locate(c *call) {
 			c.at = at
 		}
 	}
-	c.account = s.account(c.at.org)
+	c.org = s.orgState(c.at.org)
 }
 
-func (s *Sandbox) observe(c *call) {
+func (s *Sandbox) observe(c *request) {
 	a := Arrival{Method: c.r.Method, Path: c.path, Query: c.r.URL.RawQuery, Header: c.r.Header, Body: c.body, Time: c.now}
 	if c.route != nil {
 		a.Operation = c.route.op.GetId()
@@ -161,14 +161,14 @@ func (s *Sandbox) observe(c *call) {
 	s.opts.Observe(a)
 }
 
-func (c *call) query() url.Values {
+func (c *request) query() url.Values {
 	if c.values == nil {
 		c.values, _ = url.ParseQuery(c.r.URL.RawQuery)
 	}
 	return c.values
 }
 
-func (c *call) queryValue(name string) string {
+func (c *request) queryValue(name string) string {
 	if c.r.URL.RawQuery == "" {
 		return ""
 	}
@@ -176,21 +176,21 @@ func (c *call) queryValue(name string) string {
 }
 
 // base is the scheme and host that the client used, or the one that it is told to use.
-func (c *call) base() string {
+func (c *request) base() string {
 	if b := c.s.opts.LinkBase; b != "" {
 		return b
 	}
 	return c.origin()
 }
 
-func (c *call) origin() string {
+func (c *request) origin() string {
 	if c.r.TLS != nil {
 		return "https://" + c.r.Host
 	}
 	return "http://" + c.r.Host
 }
 
-func (c *call) param(name string) string {
+func (c *request) param(name string) string {
 	for _, p := range c.params {
 		if p.name == name {
 			return p.value
@@ -200,7 +200,7 @@ func (c *call) param(name string) string {
 }
 
 // object is the body as an object, empty when there is none.
-func (c *call) object() map[string]any {
+func (c *request) object() map[string]any {
 	if o, ok := c.doc.(map[string]any); ok {
 		return o
 	}
@@ -208,17 +208,17 @@ func (c *call) object() map[string]any {
 }
 
 // refusal is an error as the vendor words them: a list of messages.
-func refusal(status int, messages ...string) *answer {
-	return &answer{status: status, body: encode(map[string]any{"errors": messages})}
+func refusal(status int, messages ...string) *response {
+	return &response{status: status, body: encode(map[string]any{"errors": messages})}
 }
 
 // pageNotFound is what a path that is no operation gets: a page, not JSON.
-func pageNotFound() *answer {
-	return &answer{status: http.StatusNotFound, ctype: "text/html; charset=utf-8", body: []byte(htmlNotFound)}
+func pageNotFound() *response {
+	return &response{status: http.StatusNotFound, ctype: "text/html; charset=utf-8", body: []byte(htmlNotFound)}
 }
 
 // write sends an answer as it is.
-func write(w http.ResponseWriter, a *answer, id string) {
+func write(w http.ResponseWriter, a *response, id string) {
 	h := w.Header()
 	h["X-Request-Id"] = []string{id}
 	if len(a.body) > 0 {

@@ -100,7 +100,7 @@ func (s *Sandbox) outsidePage(body []byte) error {
 // Outside lets another application take rate requests a second out of an
 // organization's budget for a time.
 func (s *Sandbox) Outside(organization string, rate float64, d time.Duration) error {
-	p, found := s.estate.organization(organization)
+	p, found := s.inventory.organization(organization)
 	if !found {
 		return errors.New("sandbox: there is no organization " + strconv.Quote(organization))
 	}
@@ -173,12 +173,12 @@ func (s *Sandbox) worldPage(r *http.Request) any {
 	}
 	most := limitOf(r, 10)
 	out := []organization{}
-	for _, i := range head(s.estate.organizationList(), most) {
-		o := organization{ID: s.estate.orgID(i), Networks: []network{}}
-		for _, g := range head(s.estate.networkList(i), most) {
-			n := network{ID: s.estate.networkID(g), Serials: []string{}}
-			for _, d := range head(s.estate.deviceList(g), most) {
-				n.Serials = append(n.Serials, s.estate.serial(d))
+	for _, i := range head(s.inventory.organizationList(), most) {
+		o := organization{ID: s.inventory.orgID(i), Networks: []network{}}
+		for _, g := range head(s.inventory.networkList(i), most) {
+			n := network{ID: s.inventory.networkID(g), Serials: []string{}}
+			for _, d := range head(s.inventory.deviceList(g), most) {
+				n.Serials = append(n.Serials, s.inventory.serial(d))
 			}
 			o.Networks = append(o.Networks, n)
 		}

@@ -2,15 +2,15 @@
 // other side of the wire. The daemon embeds it, the tests and the benchmarks
 // read the truth from it.
 //
-//	world.go, estate.go   organizations, networks and devices, and what has changed about them
+//	ids.go, inventory.go, inventorychange.go  organizations, networks and devices, and what has changed about them
 //	router.go, route.go   every operation of the contract, found by verb and path
-//	shape.go, answer.go,  documents made from response descriptors, the same for
-//	value.go, shown.go    the same request for ever
+//	shape.go, builder.go,  documents made from response descriptors, the same for
+//	value.go, known.go     the same request for ever
 //	list.go, page.go      collections and the Link header
 //	store.go, write.go,   what was written, and the operations whose effect
-//	estatewrites.go, batch.go  reaches beyond their own path
+//	inventorywrites.go, batch.go  reaches beyond their own path
 //	limit.go, auth.go     buckets and keys
-//	fault*.go             every failure the broker has to survive, by rate and by script
+//	fault*.go, inject.go  every failure the broker has to survive, by rate and by script
 //	telemetry.go, stats.go, control.go  what arrived, as the vendor tells it and as it was
 //
 // It shares no code with the broker, on purpose: two sides that read a fact the

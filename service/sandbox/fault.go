@@ -111,9 +111,9 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// A Mix is faults that strike at random.
+// A Mix is faults that hit requests at random.
 type Mix struct {
-	// Share of the requests that are struck, 0 to 1.
+	// Share of the requests that go wrong, 0 to 1.
 	Share float64
 	// Kinds to draw from, with weights; EveryFault, each as likely, where empty.
 	Kinds []Weighted
@@ -165,7 +165,7 @@ type Script struct {
 	at int
 }
 
-func (x *Script) matches(c *call) bool {
+func (x *Script) matches(c *request) bool {
 	if x.Operation != "" && (c.route == nil || c.route.op.GetId() != x.Operation) {
 		return false
 	}
@@ -199,7 +199,7 @@ func (f *faults) set(m Mix) {
 }
 
 // next gives the fault that strikes a call; nil for none. Scripts go first.
-func (f *faults) next(c *call) *Fault {
+func (f *faults) next(c *request) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, x := range f.scripts {
@@ -254,7 +254,7 @@ func (s *Sandbox) AddScript(x Script) error {
 	return nil
 }
 
-// SetFaults replaces the faults that strike at random.
+// SetFaults replaces the faults that hit requests at random.
 func (s *Sandbox) SetFaults(m Mix) error {
 	if err := m.check(); err != nil {
 		return err

@@ -13,8 +13,8 @@ var filters = map[string][]string{
 	"productTypes": {"productType", "productTypes", "device.productType"}, "tags": {"tags"}, "moveIds": {"moveId"},
 }
 
-// A wanted is what a query asks of the rows: for each place, one of some values.
-type wanted []condition
+// A rowFilter is what a query asks of the rows: for each place, one of some values.
+type rowFilter []condition
 
 type condition struct {
 	paths  []string
@@ -23,11 +23,11 @@ type condition struct {
 }
 
 // filters reads the query; nil when it narrows nothing.
-func (l *listing) filters() wanted {
+func (l *listing) filters() rowFilter {
 	if l.c.r.URL.RawQuery == "" || l.d.row == nil {
 		return nil
 	}
-	var out wanted
+	var out rowFilter
 	for k, v := range l.c.query() {
 		name := strings.TrimSuffix(k, "[]")
 		paths := filters[name]
@@ -51,7 +51,7 @@ func (s *shape) has(path string) bool {
 	return f != nil && (!more || (f.sub != nil && f.sub.has(rest)))
 }
 
-func (w wanted) match(row map[string]any) bool {
+func (w rowFilter) match(row map[string]any) bool {
 	for _, c := range w {
 		if !c.match(row) {
 			return false

@@ -122,16 +122,16 @@ func (m *meter) count(now time.Time, rate, burst float64) {
 	}
 }
 
-// keyed are buckets by name, for source addresses and operations of their own.
-type keyed struct {
+// A bucketSet is buckets by name, for source addresses and operations of their own.
+type bucketSet struct {
 	mu sync.Mutex
 	of map[string]*bucket
 }
 
-// mostKeyed bounds the names; the full buckets go first, as they are as good as new.
-const mostKeyed = 50_000
+// mostBuckets bounds the names; the full buckets go first, as they are as good as new.
+const mostBuckets = 50_000
 
-func (k *keyed) take(name string, now time.Time, rate, burst float64) (ok bool, again time.Duration) {
+func (k *bucketSet) take(name string, now time.Time, rate, burst float64) (ok bool, again time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b := k.of[name]
@@ -139,9 +139,9 @@ func (k *keyed) take(name string, now time.Time, rate, burst float64) (ok bool, 
 		if k.of == nil {
 			k.of = make(map[string]*bucket)
 		}
-		if len(k.of) >= mostKeyed {
+		if len(k.of) >= mostBuckets {
 			for n, b := range k.of {
-				if b.advance(now, rate, burst); b.tokens >= burst || len(k.of) >= 2*mostKeyed {
+				if b.advance(now, rate, burst); b.tokens >= burst || len(k.of) >= 2*mostBuckets {
 					delete(k.of, n)
 				}
 			}
@@ -153,7 +153,7 @@ func (k *keyed) take(name string, now time.Time, rate, burst float64) (ok bool, 
 	return ok, b.again(rate)
 }
 
-func (k *keyed) reset() {
+func (k *bucketSet) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.of = nil

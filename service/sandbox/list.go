@@ -22,8 +22,8 @@ const (
 
 // A listing is a collection: rows in a fixed order, by number.
 type listing struct {
-	c       *call
-	d       *detail
+	c       *request
+	d       *answerForm
 	base    string   // what a row's own path begins with
 	world   []int    // rows that are organizations, networks or devices
 	made    int      // rows that are made up
@@ -35,26 +35,26 @@ type listing struct {
 	custom func(dst []byte, i int) []byte
 }
 
-func (s *Sandbox) listing(c *call, d *detail) *listing {
+func (s *Sandbox) listing(c *request, d *answerForm) *listing {
 	l := &listing{c: c, d: d, base: c.path + "/", salt: hashString(c.path) % 1e11, events: d.style == apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD}
 	own := c.route.op.GetId()
 	switch d.kind {
 	case rowsOrganizations:
 		l.base = "/organizations/"
-		l.world = s.estate.organizationList()
+		l.world = s.inventory.organizationList()
 		if allowed := c.allowed; allowed != nil {
-			l.world = slices.DeleteFunc(l.world, func(i int) bool { return !allowed[s.estate.orgID(i)] })
+			l.world = slices.DeleteFunc(l.world, func(i int) bool { return !allowed[s.inventory.orgID(i)] })
 		}
 	case rowsNetworks:
-		l.world = s.estate.networkList(c.at.org)
+		l.world = s.inventory.networkList(c.at.org)
 		if own == "getOrganizationNetworks" {
 			l.base = "/networks/"
 		}
 	case rowsDevices, rowsInventory:
 		if c.at.network >= 0 {
-			l.world = s.estate.deviceList(c.at.network)
+			l.world = s.inventory.deviceList(c.at.network)
 		} else {
-			l.world = s.estate.deviceListOf(c.at.org, d.kind == rowsInventory)
+			l.world = s.inventory.deviceListOf(c.at.org, d.kind == rowsInventory)
 		}
 		if own == "getOrganizationDevices" || own == "getNetworkDevices" || d.kind == rowsInventory {
 			l.base = "/devices/"
@@ -66,7 +66,7 @@ func (s *Sandbox) listing(c *call, d *detail) *listing {
 	return l
 }
 
-func (s *Sandbox) madeRows(c *call, d *detail) int {
+func (s *Sandbox) madeRows(c *request, d *answerForm) int {
 	switch {
 	case d.kind == rowsNone:
 		return 0
@@ -88,7 +88,7 @@ func (l *listing) len() int { return len(l.world) + l.made + len(l.created) + le
 
 // key is what identifies row i, and what pages go by.
 func (l *listing) key(i int) string {
-	e := l.c.s.estate
+	e := l.c.s.inventory
 	if l.custom != nil {
 		return l.keys[i]
 	}
@@ -154,13 +154,13 @@ func (l *listing) find(key string) (int, bool) {
 
 // place is where row i is: the thing itself, or for a row that is made up some
 // network and device of the caller's, so that ids in it lead somewhere.
-func (l *listing) place(i int) place {
-	e, at := l.c.s.estate, l.c.at
+func (l *listing) place(i int) entity {
+	e, at := l.c.s.inventory, l.c.at
 	if l.world != nil {
-		var p place
+		var p entity
 		switch l.d.kind {
 		case rowsOrganizations:
-			p = place{org: l.world[i], network: -1, device: -1}
+			p = entity{org: l.world[i], network: -1, device: -1}
 			e.describeOrg(&p)
 		case rowsNetworks:
 			p, _ = e.networkAt(l.world[i])
@@ -173,12 +173,12 @@ func (l *listing) place(i int) place {
 }
 
 // near gives the i-th neighbour of a place that names no device yet.
-func (e *estate) near(at place, i int) place {
+func (e *inventory) near(at entity, i int) entity {
 	if at.device >= 0 || at.org < 0 {
 		return at
 	}
 	g := at.network
-	if g < 0 && at.org < e.world.orgs && e.nets > 0 {
+	if g < 0 && at.org < e.layout.orgs && e.nets > 0 {
 		g = at.org*e.nets + i%e.nets
 		if p, ok := e.networkAt(g); ok && p.org == at.org {
 			at = p
@@ -186,7 +186,7 @@ func (e *estate) near(at place, i int) place {
 			return at
 		}
 	}
-	if g < 0 || g >= e.world.orgs*e.nets || e.devs == 0 {
+	if g < 0 || g >= e.layout.orgs*e.nets || e.devs == 0 {
 		return at
 	}
 	if p, ok := e.deviceAt(g*e.devs + i%e.devs); ok && p.network == at.network {
@@ -202,15 +202,15 @@ func (l *listing) row(dst []byte, i int) []byte {
 	}
 	s, key := l.c.s, l.key(i)
 	path := l.base + key
-	m := maker{estate: s.estate, at: l.place(i), params: l.c.params, key: l.d.key, id: key}
-	m.disabled = m.at.org >= 0 && s.disabled[s.estate.orgID(m.at.org)]
+	m := builder{inventory: s.inventory, at: l.place(i), params: l.c.params, key: l.d.key, id: key}
+	m.disabled = m.at.org >= 0 && s.disabled[s.inventory.orgID(m.at.org)]
 	if l.events {
 		m.key = "occurredAt"
 	}
 	if l.d.row == nil {
 		return m.single(dst, l.d.rows, mix(hashString(path)^s.opts.Seed), 0)
 	}
-	made := func(dst []byte) []byte { return m.object(dst, l.d.row, s.seed(path), l.d.who, 0) }
+	made := func(dst []byte) []byte { return m.object(dst, l.d.row, s.seed(path), l.d.subject, 0) }
 	doc := s.store.get(path)
 	if doc == nil {
 		return made(dst)

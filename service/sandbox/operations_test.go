@@ -58,7 +58,7 @@ func TestEveryOperation(t *testing.T) {
 		if r.verb == verbDelete {
 			s.Reset()
 		}
-		d := s.detail(r)
+		d := s.form(r)
 		if g.status != d.status {
 			t.Errorf("%s: %s %s: %d, want %d: %.200s", id, method, path, g.status, d.status, g.body)
 			continue
@@ -101,8 +101,8 @@ func TestEveryWrite(t *testing.T) {
 			continue
 		}
 		in := s.shapes.get(r.method.Descriptor.Input())
-		m := maker{estate: s.estate, at: nowhere()}
-		o := decodeObject(m.object(nil, in, 99, whoNobody, 0))
+		m := builder{inventory: s.inventory, at: nowhere()}
+		o := decodeObject(m.object(nil, in, 99, subjectNone, 0))
 		for _, p := range r.params {
 			delete(o, p)
 		}
@@ -119,7 +119,7 @@ func TestEveryWrite(t *testing.T) {
 			}
 			continue
 		}
-		if g.status != s.detail(r).status {
+		if g.status != s.form(r).status {
 			t.Errorf("%s: %d %.200s", id, g.status, g.body)
 			continue
 		}
@@ -142,8 +142,8 @@ func TestEveryWrite(t *testing.T) {
 		}
 		back, _ := v.(map[string]any)
 		for k, x := range o {
-			if f := s.detail(r).shape.find(k); f != nil && back != nil && f.kind != kindObject && k != s.detail(r).key && k != "status" && k != "url" {
-				if fit, ok := f.fit(x); ok {
+			if f := s.form(r).shape.find(k); f != nil && back != nil && f.kind != kindObject && k != s.form(r).key && k != "status" && k != "url" {
+				if fit, ok := f.conform(x); ok {
 					sent++
 					if string(encode(fit)) == string(encode(back[k])) {
 						shown++

@@ -22,9 +22,9 @@ const (
 const leastPerPage = 3
 
 // list answers a collection: a page of it where the operation has pages.
-func (s *Sandbox) list(c *call, d *detail) *answer { return s.page(c, d, s.listing(c, d)) }
+func (s *Sandbox) list(c *request, d *answerForm) *response { return s.page(c, d, s.listing(c, d)) }
 
-func (s *Sandbox) page(c *call, d *detail, l *listing) *answer {
+func (s *Sandbox) page(c *request, d *answerForm, l *listing) *response {
 	paged := d.style != apiv1.PagingStyle_PAGING_STYLE_UNSPECIFIED
 	per := l.len()
 	if paged {
@@ -39,8 +39,8 @@ func (s *Sandbox) page(c *call, d *detail, l *listing) *answer {
 	if refusal != nil {
 		return refusal
 	}
-	a := &answer{status: d.status, cacheable: true}
-	m := maker{estate: s.estate, at: c.at, params: c.params, counted: true, total: len(alive), remaining: len(alive) - to}
+	a := &response{status: d.status, cacheable: true}
+	m := builder{inventory: s.inventory, at: c.at, params: c.params, counted: true, total: len(alive), remaining: len(alive) - to}
 	a.body = make([]byte, 0, 256*(to-from)+128)
 	if d.doc == d.rows && d.doc != nil {
 		a.body = l.rows(a.body, alive[from:to])
@@ -60,7 +60,7 @@ func (s *Sandbox) page(c *call, d *detail, l *listing) *answer {
 				a.body = l.rows(a.body, alive[from:to])
 				continue
 			}
-			a.body = m.field(a.body, f, mix(seed^f.hash), whoNobody, 0)
+			a.body = m.field(a.body, f, mix(seed^f.hash), subjectNone, 0)
 		}
 		a.body = append(a.body, '}')
 	}
@@ -105,7 +105,7 @@ func (l *listing) alive() []int {
 }
 
 // perPage reads how many rows a page has; what is out of range is refused.
-func perPage(c *call, d *detail) (int, *answer) {
+func perPage(c *request, d *answerForm) (int, *response) {
 	most := d.most
 	if most <= 0 {
 		most = 1000
@@ -125,7 +125,7 @@ func perPage(c *call, d *detail) (int, *answer) {
 }
 
 // window finds the part of the rows that the tokens ask for.
-func (l *listing) window(c *call, alive []int, per int, paged bool) (from, to int, bad *answer) {
+func (l *listing) window(c *request, alive []int, per int, paged bool) (from, to int, bad *response) {
 	to = len(alive)
 	if !paged {
 		return 0, to, nil
@@ -164,7 +164,7 @@ func (l *listing) window(c *call, alive []int, per int, paged bool) (from, to in
 
 // eventWindow is the window of a collection whose tokens are instants and whose
 // newest row comes first.
-func (l *listing) eventWindow(alive []int, after, before string, per int) (from, to int, bad *answer) {
+func (l *listing) eventWindow(alive []int, after, before string, per int) (from, to int, bad *response) {
 	read := func(name, token string) (time.Time, bool) {
 		t, err := time.Parse(time.RFC3339, token)
 		if err != nil {
@@ -196,7 +196,7 @@ func (l *listing) eventWindow(alive []int, after, before string, per int) (from,
 
 // link writes the Link header. The vendor documents it with bare relations and
 // sends quoted ones, too; here every second operation does.
-func (l *listing) link(c *call, alive []int, from, to, per int) string {
+func (l *listing) link(c *request, alive []int, from, to, per int) string {
 	quote := ""
 	if c.route.salt%2 == 0 {
 		quote = `"`

@@ -27,7 +27,7 @@ func links(t testing.TB, header string) (out map[string]string, quoted bool) {
 }
 
 // rowsOf finds the rows of an answer, whatever form the collection has.
-func rowsOf(t testing.TB, d *detail, g got) []any {
+func rowsOf(t testing.TB, d *answerForm, g got) []any {
 	t.Helper()
 	if g.status != 200 {
 		t.Fatalf("%d %s", g.status, g.body)
@@ -54,7 +54,7 @@ func TestEveryWalk(t *testing.T) {
 		if style != apiv1.PagingStyle_PAGING_STYLE_LINK && style != apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD {
 			continue
 		}
-		d := s.detail(r)
+		d := s.form(r)
 		if d.kind == rowsNone || strings.Contains(r.op.GetPath(), "/apiRequests") || r.op.GetId() == "getOrganizations" {
 			continue
 		}

@@ -6,8 +6,8 @@ import (
 )
 
 // execute does what a request asks for, and answers it.
-func (s *Sandbox) execute(c *call) *answer {
-	d := s.detail(c.route)
+func (s *Sandbox) execute(c *request) *response {
+	d := s.form(c.route)
 	if c.route.verb == verbGet {
 		return s.read(c, d)
 	}
@@ -16,15 +16,15 @@ func (s *Sandbox) execute(c *call) *answer {
 	}
 	a := s.write(c, d)
 	if a.status < 300 {
-		s.store.record(c.r.Method, c.path, c.account.id, c.body, c.now)
-		c.account.written(c.route)
+		s.store.record(c.r.Method, c.path, c.org.id, c.body, c.now)
+		c.org.written(c.route)
 	}
 	return a
 }
 
 // readBody reads the body as JSON: an object, or where the operation's body is
 // another value, that.
-func (c *call) readBody() *answer {
+func (c *request) readBody() *response {
 	if len(c.body) == 0 {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (c *call) readBody() *answer {
 	return nil
 }
 
-func (s *Sandbox) read(c *call, d *detail) *answer {
+func (s *Sandbox) read(c *request, d *answerForm) *response {
 	switch c.route.op.GetId() {
 	case "getOrganizationApiRequests":
 		return s.apiRequests(c, d)
@@ -49,14 +49,14 @@ func (s *Sandbox) read(c *call, d *detail) *answer {
 		return s.apiByInterval(c)
 	}
 	k := cacheKey{route: c.route.index, tls: c.r.TLS != nil, host: c.r.Host, path: c.path, query: c.r.URL.RawQuery}
-	version := c.account.version.Load()
+	version := c.org.version.Load()
 	open := c.allowed == nil || d.kind != rowsOrganizations
 	if open {
 		if a := s.cache.get(&k, version); a != nil {
 			return a
 		}
 	}
-	var a *answer
+	var a *response
 	if d.rows != nil {
 		if s.store.isGone(c.path) {
 			return refusal(http.StatusNotFound, saysNotFound)
@@ -73,7 +73,7 @@ func (s *Sandbox) read(c *call, d *detail) *answer {
 
 // resource is the path under which a thing is kept. The inventory and
 // /devices/{serial} show one and the same device.
-func (c *call) resource() string {
+func (c *request) resource() string {
 	if c.route.op.GetId() == "getOrganizationInventoryDevice" {
 		return "/devices/" + c.param("serial")
 	}
@@ -81,7 +81,7 @@ func (c *call) resource() string {
 }
 
 // single answers one resource.
-func (s *Sandbox) single(c *call, d *detail) *answer {
+func (s *Sandbox) single(c *request, d *answerForm) *response {
 	path := c.resource()
 	if s.store.isGone(path) {
 		return refusal(http.StatusNotFound, saysNotFound)
@@ -91,28 +91,28 @@ func (s *Sandbox) single(c *call, d *detail) *answer {
 		return refusal(http.StatusNotFound, saysNotFound)
 	}
 	if d.shape == nil {
-		return &answer{status: d.status, cacheable: true}
+		return &response{status: d.status, cacheable: true}
 	}
 	made := func(dst []byte) []byte { return s.made(dst, c, d, path) }
 	if doc == nil || d.doc != nil {
-		return &answer{status: d.status, body: made(nil), cacheable: true}
+		return &response{status: d.status, body: made(nil), cacheable: true}
 	}
-	return &answer{status: d.status, body: encode(s.shown(c, doc, d.shape, made)), cacheable: true}
+	return &response{status: d.status, body: encode(s.shown(c, doc, d.shape, made)), cacheable: true}
 }
 
 // writtenOnly says whether the thing at a path can only be there because it was written.
-func (s *Sandbox) writtenOnly(c *call) bool {
+func (s *Sandbox) writtenOnly(c *request) bool {
 	return strings.Contains(c.path, "/actionBatches/")
 }
 
-// maker prepares to make up the thing that a call is about.
-func (s *Sandbox) maker(c *call, d *detail) maker {
-	m := maker{estate: s.estate, at: c.at, params: c.params, disabled: s.disabled[c.account.id]}
+// builder prepares to make up the thing that a call is about.
+func (s *Sandbox) builder(c *request, d *answerForm) builder {
+	m := builder{inventory: s.inventory, at: c.at, params: c.params, disabled: s.disabled[c.org.id]}
 	if n := len(c.params); n > 0 && strings.HasSuffix(c.route.op.GetPath(), "}") && d.rows == nil {
 		last := c.params[n-1]
 		m.key, m.id = d.key, last.value
-		if d.who == whoNobody {
-			m.at = s.estate.near(c.at, rowOf(last))
+		if d.subject == subjectNone {
+			m.at = s.inventory.near(c.at, rowOf(last))
 		}
 	}
 	return m
@@ -134,21 +134,21 @@ func rowOf(p param) int {
 }
 
 // made writes the thing at a path as it was before anyone wrote to it.
-func (s *Sandbox) made(dst []byte, c *call, d *detail, path string) []byte {
-	m := s.maker(c, d)
+func (s *Sandbox) made(dst []byte, c *request, d *answerForm, path string) []byte {
+	m := s.builder(c, d)
 	return m.document(dst, d, s.seed(path))
 }
 
 // document writes a whole made-up answer.
-func (m *maker) document(dst []byte, d *detail, seed uint64) []byte {
+func (m *builder) document(dst []byte, d *answerForm, seed uint64) []byte {
 	if d.doc != nil {
-		return m.field(dst, d.doc, mix(seed^d.doc.hash), d.who, 0)
+		return m.field(dst, d.doc, mix(seed^d.doc.hash), d.subject, 0)
 	}
-	return m.object(dst, d.shape, seed, d.who, 0)
+	return m.object(dst, d.shape, seed, d.subject, 0)
 }
 
 // shown gives a written resource in the shape in which an operation shows it.
-func (s *Sandbox) shown(c *call, doc *document, shape *shape, made func([]byte) []byte) map[string]any {
+func (s *Sandbox) shown(c *request, doc *document, shape *shape, made func([]byte) []byte) map[string]any {
 	stored := decodeObject(doc.body)
 	if stored == nil {
 		stored = map[string]any{}

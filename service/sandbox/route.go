@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net/http"
 	"strings"
 	"sync"
 
@@ -11,15 +12,15 @@ import (
 
 // What a route answers, read from its response descriptor when the first
 // request for it arrives: the daemon starts with nearly a thousand of them.
-type detail struct {
+type answerForm struct {
 	shape *shape // of the response; nil: no content
 	doc   *field // the field that is the whole document; nil: the object is
 	rows  *field // the collection in the answer; nil: a single resource
 	row   *shape // of one row; nil when rows are not objects
 	kind  rowKind
 	// key is the property that identifies a row, or the resource itself.
-	key string
-	who who // whom a row, or the resource, speaks of
+	key     string
+	subject subject // whom a row, or the resource, speaks of
 	// item is the node of one row's own path, where the collection has one.
 	item *node
 	// create is, of a POST, the property that takes the new resource's id.
@@ -30,9 +31,9 @@ type detail struct {
 	usual  int
 }
 
-type lazily struct {
+type lazyForm struct {
 	once sync.Once
-	d    detail
+	form answerForm
 }
 
 // rowKind is where the rows of a collection come from.
@@ -47,13 +48,13 @@ const (
 	rowsNone // only what was written
 )
 
-func (s *Sandbox) detail(r *route) *detail {
-	r.detail.once.Do(func() { r.detail.d = s.describe(r) })
-	return &r.detail.d
+func (s *Sandbox) form(r *route) *answerForm {
+	r.form.once.Do(func() { r.form.form = s.describe(r) })
+	return &r.form.form
 }
 
-func (s *Sandbox) describe(r *route) detail {
-	d := detail{status: successStatus(r)}
+func (s *Sandbox) describe(r *route) answerForm {
+	d := answerForm{status: successStatus(r)}
 	out := r.method.Descriptor.Output()
 	if r.node.param != nil {
 		d.item = r.node.param
@@ -96,29 +97,29 @@ func (s *Sandbox) describe(r *route) detail {
 
 // identify finds the property that tells one row from another, and where the
 // rows come from.
-func (d *detail) identify(r *route, own *shape) {
+func (d *answerForm) identify(r *route, own *shape) {
 	id := r.op.GetId()
 	switch id {
 	case "getOrganizations":
-		d.kind, d.key, d.who = rowsOrganizations, "id", whoOrganization
+		d.kind, d.key, d.subject = rowsOrganizations, "id", subjectOrganization
 		return
 	case "getOrganization", "updateOrganization", "createOrganization", "cloneOrganization":
-		d.key, d.who = "id", whoOrganization
+		d.key, d.subject = "id", subjectOrganization
 		return
 	case "getOrganizationNetworks":
-		d.kind, d.key, d.who = rowsNetworks, "id", whoNetwork
+		d.kind, d.key, d.subject = rowsNetworks, "id", subjectNetwork
 		return
 	case "getNetwork", "updateNetwork", "createOrganizationNetwork", "bindNetwork", "unbindNetwork":
-		d.key, d.who = "id", whoNetwork
+		d.key, d.subject = "id", subjectNetwork
 		return
 	case "getOrganizationDevices", "getNetworkDevices":
-		d.kind, d.key, d.who = rowsDevices, "serial", whoDevice
+		d.kind, d.key, d.subject = rowsDevices, "serial", subjectDevice
 		return
 	case "getOrganizationInventoryDevices":
-		d.kind, d.key, d.who = rowsInventory, "serial", whoDevice
+		d.kind, d.key, d.subject = rowsInventory, "serial", subjectDevice
 		return
 	case "getDevice", "updateDevice", "getOrganizationInventoryDevice":
-		d.key, d.who = "serial", whoDevice
+		d.key, d.subject = "serial", subjectDevice
 		return
 	case "getOrganizationActionBatches", "getNetworkMoves":
 		d.kind = rowsNone
@@ -134,7 +135,7 @@ func (d *detail) identify(r *route, own *shape) {
 	scope := r.op.GetScope()
 	switch {
 	case d.key == "serial" && (scope == apiv1.Scope_SCOPE_ORGANIZATION || scope == apiv1.Scope_SCOPE_NETWORK):
-		d.kind, d.who = rowsDevices, whoDevice
+		d.kind, d.subject = rowsDevices, subjectDevice
 	case d.key == "networkId" && scope == apiv1.Scope_SCOPE_ORGANIZATION:
 		d.kind = rowsNetworks
 	}
@@ -179,4 +180,56 @@ func lastParam(n *node) string {
 		}
 	}
 	return ""
+}
+
+// Which status a success has: 200 for GET and PUT, 201 for POST, 204 for DELETE
+// and for what has no content. These differ in the vendor's document (1.73.0),
+// and the contract does not carry it: to a caller of the broker they are one.
+var otherCodes = map[string]int{
+	"generateAdministeredIdentitiesMeApiKeys": 202, "revokeAdministeredIdentitiesMeApiKeys": 202, "blinkDeviceLeds": 202, "clipDeviceCamera": 202,
+	"generateDeviceCameraSnapshot": 202, "rebootDevice": 202, "provisionOrganizationCampusGatewayClusters": 202, "batchOrganizationSaseConnectorsDelete": 202,
+	"attachOrganizationSaseSites": 202, "detachOrganizationSaseSites": 202, "createOrganizationWirelessDevicesRadsecCertificatesAuthority": 202,
+	"createOrganizationInventoryDevicesSwapsBulk": 207,
+	"updateDeviceSwitchRoutingStaticRoute":        201, "updateNetworkWirelessZigbee": 201, "updateOrganizationWirelessMqttSettings": 201,
+	"updateOrganizationWirelessZigbeeDevice": 201, "updateOrganizationWirelessZigbeeDoorLock": 201,
+
+	"claimAdministeredLicensingSubscriptionSubscriptions": 200, "validateAdministeredLicensingSubscriptionSubscriptionsClaimKey": 200,
+	"bindAdministeredLicensingSubscriptionSubscription": 200, "createDeviceApplianceInterfacesPortsUpdate": 200, "createDeviceCellularUplinksBandsMasksUpdate": 200,
+	"cycleDeviceSwitchPorts": 200, "createDeviceSwitchRoutingStaticRoute": 200, "createNetworkApplianceDevicesRedundancySwap": 200,
+	"connectNetworkApplianceUmbrellaAccount": 200, "addNetworkApplianceUmbrellaPolicies": 200, "swapNetworkApplianceWarmSpare": 200, "bindNetwork": 200,
+	"createNetworkCameraWirelessProfile": 200, "claimNetworkDevices": 200, "vmxNetworkDevicesClaim": 200, "createNetworkFirmwareUpgradesRollback": 200,
+	"createNetworkFirmwareUpgradesStagedEvent": 200, "deferNetworkFirmwareUpgradesStagedEvents": 200, "rollbacksNetworkFirmwareUpgradesStagedEvents": 200,
+	"createNetworkFirmwareUpgradesStagedGroup": 200, "batchNetworkFloorPlansAutoLocateJobs": 200, "publishNetworkFloorPlansAutoLocateJob": 200,
+	"recalculateNetworkFloorPlansAutoLocateJob": 200, "batchNetworkFloorPlansDevicesUpdate": 200, "createNetworkSensorAlertsProfile": 200,
+	"checkinNetworkSmDevices": 200, "lockNetworkSmDevices": 200, "modifyNetworkSmDevicesTags": 200, "moveNetworkSmDevices": 200, "rebootNetworkSmDevices": 200,
+	"shutdownNetworkSmDevices": 200, "wipeNetworkSmDevices": 200, "installNetworkSmDeviceApps": 200, "refreshNetworkSmDeviceDetails": 200,
+	"unenrollNetworkSmDevice": 200, "uninstallNetworkSmDeviceApps": 200, "splitNetwork": 200, "createNetworkSwitchStack": 200, "addNetworkSwitchStack": 200,
+	"removeNetworkSwitchStack": 200, "unbindNetwork": 200, "createNetworkVlanProfile": 200, "reassignNetworkVlanProfilesAssignments": 200,
+	"setNetworkWirelessEthernetPortsProfilesDefault": 200, "createOrganizationAdaptivePolicyAcl": 200, "bulkOrganizationApplianceDnsLocalProfilesAssignmentsCreate": 200,
+	"createOrganizationApplianceDnsLocalProfilesAssignmentsBulkDelete": 200, "createOrganizationApplianceDnsSplitProfilesAssignmentsBulkCreate": 200,
+	"createOrganizationApplianceDnsSplitProfilesAssignmentsBulkDelete": 200, "createOrganizationCellularGatewayEsimsServiceProvidersAccount": 200,
+	"createOrganizationCellularGatewayEsimsSwap": 200, "claimIntoOrganization": 200, "createOrganizationDevicesCellularDataProfile": 200,
+	"batchOrganizationDevicesCellularDataProfilesAssignmentsCreate": 200, "bulkUpdateOrganizationDevicesDetails": 200,
+	"generateOrganizationDevicesPacketCaptureCaptureDownloadUrl": 200, "reorderOrganizationDevicesPacketCaptureSchedules": 200,
+	"createOrganizationEarlyAccessFeaturesOptIn": 200, "disableOrganizationIntegrationsXdrNetworks": 200, "enableOrganizationIntegrationsXdrNetworks": 200,
+	"claimIntoOrganizationInventory": 200, "claimOrganizationInventoryOrders": 200, "previewOrganizationInventoryOrders": 200, "releaseFromOrganizationInventory": 200,
+	"assignOrganizationLicensesSeats": 200, "moveOrganizationLicenses": 200, "moveOrganizationLicensesSeats": 200, "renewOrganizationLicensesSeats": 200,
+	"moveOrganizationLicensingCotermLicenses": 200, "combineOrganizationNetworks": 200, "bulkOrganizationNetworksGroupAssign": 200,
+	"assignOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups": 200, "removeOrganizationPoliciesGlobalGroupPoliciesAdaptivePolicyGroups": 200,
+	"assignOrganizationPoliciesGlobalGroupPoliciesApplianceVlans": 200, "removeOrganizationPoliciesGlobalGroupPoliciesApplianceVlans": 200,
+	"removeOrganizationSpacesIntegration": 200, "cloneOrganizationSwitchDevices": 200, "recalculateOrganizationWirelessRadioAutoRfChannels": 200,
+	"createOrganizationWirelessSsidsProfile": 200,
+}
+
+func successStatus(r *route) int {
+	if c := otherCodes[r.op.GetId()]; c != 0 {
+		return c
+	}
+	switch {
+	case r.verb == verbDelete, r.method.Descriptor.Output().FullName() == "google.protobuf.Empty" && r.verb != verbGet:
+		return http.StatusNoContent
+	case r.verb == verbPost:
+		return http.StatusCreated
+	}
+	return http.StatusOK
 }

@@ -53,7 +53,7 @@ type route struct {
 	params []string // names in the order of the path
 	node   *node
 	salt   uint64 // of the operation's id, for choices that differ from one to the next
-	detail lazily
+	form   lazyForm
 }
 
 func newRouter(c *contract.Contract) *router {

@@ -44,7 +44,7 @@ type Options struct {
 	// long deleting a network takes, beside Latency (100 ms where 0; negative: no time).
 	BatchTime, DeleteTime time.Duration
 
-	// Faults strike at random. Scripted ones are added later, see Script.
+	// Faults hit requests at random. Scripted ones are added later, see Script.
 	Faults Mix
 	// Shard is the scheme and host that redirects to a shard lead to. Where empty,
 	// the same server under the other of its names, localhost or 127.0.0.1.
@@ -71,21 +71,21 @@ type Arrival struct {
 
 // A Sandbox is a simulated Dashboard. It starts no goroutines.
 type Sandbox struct {
-	opts     Options
-	started  time.Time
-	router   *router
-	shapes   shapes
-	estate   *estate
-	store    *store
-	cache    cache
-	faults   *faults
-	requests requestLog
-	disabled map[string]bool
-	allowed  map[string]map[string]bool // key -> organizations; nil value: all
+	opts      Options
+	started   time.Time
+	router    *router
+	shapes    shapeSet
+	inventory *inventory
+	store     *store
+	cache     cache
+	faults    *faults
+	requests  requestLog
+	disabled  map[string]bool
+	allowed   map[string]map[string]bool // key -> organizations; nil value: all
 
-	accounts  sync.Map // organization number -> *account; -1: nobody's
-	addresses keyed
-	own       keyed // buckets of operations with a limit of their own
+	orgStates sync.Map // organization number -> *account; -1: nobody's
+	addresses bucketSet
+	own       bucketSet // buckets of operations with a limit of their own
 	serial    atomic.Uint64
 	outage    atomic.Int64 // until when, in Unix nanoseconds; everything fails
 
@@ -110,9 +110,9 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 	opts.fill()
 	s := &Sandbox{
 		opts: opts, started: opts.Now(), router: newRouter(c),
-		estate:   newEstate(world{opts.Organizations, opts.NetworksPerOrganization, opts.DevicesPerNetwork}),
-		store:    newStore(),
-		disabled: make(map[string]bool), random: rand.New(rand.NewPCG(opts.Seed, 0x5eed)),
+		inventory: newInventory(layout{opts.Organizations, opts.NetworksPerOrganization, opts.DevicesPerNetwork}),
+		store:     newStore(),
+		disabled:  make(map[string]bool), random: rand.New(rand.NewPCG(opts.Seed, 0x5eed)),
 	}
 	s.shapes.init()
 	s.cache.init()
@@ -192,16 +192,16 @@ func (s *Sandbox) Handler() http.Handler {
 
 // OrganizationID names organization i, NetworkID its network n, Serial that one's
 // device d: what a benchmark asks for without listing first.
-func (s *Sandbox) OrganizationID(i int) string { return s.estate.orgID(i) }
+func (s *Sandbox) OrganizationID(i int) string { return s.inventory.orgID(i) }
 
 // NetworkID names network n of organization i.
 func (s *Sandbox) NetworkID(i, n int) string {
-	return s.estate.networkID(i*s.opts.NetworksPerOrganization + n)
+	return s.inventory.networkID(i*s.opts.NetworksPerOrganization + n)
 }
 
 // Serial names device d of network n of organization i.
 func (s *Sandbox) Serial(i, n, d int) string {
-	return s.estate.serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
+	return s.inventory.serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
 }
 
 // seed is where the values of the thing at a path begin.

@@ -42,27 +42,27 @@ type field struct {
 	value    func(uint64) string
 	kind     kind
 	repeated bool
-	mapped   bool // a map with string keys; the rest describes its values
-	who      who  // whom the object below speaks of
+	mapped   bool    // a map with string keys; the rest describes its values
+	subject  subject // whom the object below speaks of
 	special  special
 	sub      *shape
 }
 
 // shapes keeps each message's shape. A message is compiled when first asked for.
-type shapes struct {
+type shapeSet struct {
 	mu sync.Mutex
 	of map[protoreflect.FullName]*shape
 }
 
-func (s *shapes) init() { s.of = make(map[protoreflect.FullName]*shape) }
+func (s *shapeSet) init() { s.of = make(map[protoreflect.FullName]*shape) }
 
-func (s *shapes) get(m protoreflect.MessageDescriptor) *shape {
+func (s *shapeSet) get(m protoreflect.MessageDescriptor) *shape {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.compile(m)
 }
 
-func (s *shapes) compile(m protoreflect.MessageDescriptor) *shape {
+func (s *shapeSet) compile(m protoreflect.MessageDescriptor) *shape {
 	if sh := s.of[m.FullName()]; sh != nil {
 		return sh
 	}
@@ -85,7 +85,7 @@ func (s *shapes) compile(m protoreflect.MessageDescriptor) *shape {
 	return sh
 }
 
-func (s *shapes) field(fd protoreflect.FieldDescriptor, name string) field {
+func (s *shapeSet) field(fd protoreflect.FieldDescriptor, name string) field {
 	f := field{name: name, hash: hashString(name), special: specials[name], repeated: fd.IsList(), mapped: fd.IsMap()}
 	f.key, _ = json.Marshal(name) // of a string: cannot fail
 	f.key = append(f.key, ':')
@@ -104,7 +104,7 @@ func (s *shapes) field(fd protoreflect.FieldDescriptor, name string) field {
 		case "google.protobuf.ListValue":
 			f.kind = kindAnyList
 		default:
-			f.kind, f.sub, f.who = kindObject, s.compile(fd.Message()), whoOf(name)
+			f.kind, f.sub, f.subject = kindObject, s.compile(fd.Message()), subjectOf(name)
 		}
 	case protoreflect.BoolKind:
 		f.kind = kindBool

@@ -84,8 +84,8 @@ func (s *Sandbox) Organization(id string) OrganizationStats {
 
 func (s *Sandbox) statsOf(id string, all bool) Stats {
 	out := Stats{Since: s.started, Now: s.opts.Now(), Total: Count{Answered: map[int]int{}}, Organizations: map[string]OrganizationStats{}}
-	s.accounts.Range(func(_, v any) bool {
-		a := v.(*account)
+	s.orgStates.Range(func(_, v any) bool {
+		a := v.(*orgState)
 		if !all && a.id != id {
 			return true
 		}
@@ -126,18 +126,18 @@ func (s *Sandbox) Executed(method, path string, body []byte) int {
 // faults. Requests under way are counted as if they had arrived after it.
 func (s *Sandbox) Reset() {
 	s.ClearFaults()
-	s.accounts.Range(func(_, v any) bool {
-		a := v.(*account)
+	s.orgStates.Range(func(_, v any) bool {
+		a := v.(*orgState)
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.bucket, a.meter, a.counts, a.perOp, a.seen = bucket{}, meter{}, counts{}, nil, seen{}
+		a.bucket, a.meter, a.counts, a.perOp, a.intervals = bucket{}, meter{}, counts{}, nil, intervalCounts{}
 		a.mostFlight, a.left, a.outside, a.batches = a.inFlight, 0, 0, nil
 		a.version.Add(1)
 		return true
 	})
 	s.addresses.reset()
 	s.own.reset()
-	s.estate.reset()
+	s.inventory.reset()
 	s.store.reset()
 	s.requests.reset()
 	s.cache.reset()

@@ -18,8 +18,8 @@ const (
 	// finest is the telemetry's resolution, mostSpan how far back it reaches.
 	finest   = 120 * time.Second
 	mostSpan = 31 * 24 * time.Hour
-	// mostSeen bounds the counters of one organization; the oldest interval goes first.
-	mostSeen = 20_000
+	// mostIntervals bounds the counters of one organization; the oldest interval goes first.
+	mostIntervals = 20_000
 	// mostLogged bounds the requests that are remembered one by one, over all organizations.
 	mostLogged = 16_384
 )
@@ -30,10 +30,10 @@ var overviewCodes = []int{
 	409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500,
 }
 
-// seen counts an organization's requests by interval; the account's lock guards it.
-type seen struct{ of map[seenKey]int }
+// intervalCounts counts an organization's requests by interval; the account's lock guards it.
+type intervalCounts struct{ of map[intervalKey]int }
 
-type seenKey struct {
+type intervalKey struct {
 	slot      int64 // of length finest
 	agent     string
 	operation string
@@ -41,15 +41,15 @@ type seenKey struct {
 	status    int
 }
 
-func (s *seen) add(c *call, status int) {
-	k := seenKey{slot: c.now.Unix() / int64(finest/time.Second), agent: c.r.UserAgent(), source: sourceOf(c.r.RemoteAddr), status: status}
+func (s *intervalCounts) add(c *request, status int) {
+	k := intervalKey{slot: c.now.Unix() / int64(finest/time.Second), agent: c.r.UserAgent(), source: sourceOf(c.r.RemoteAddr), status: status}
 	if c.route != nil {
 		k.operation = c.route.op.GetId()
 	}
 	if s.of == nil {
-		s.of = make(map[seenKey]int, 8)
+		s.of = make(map[intervalKey]int, 8)
 	}
-	if _, ok := s.of[k]; !ok && len(s.of) >= mostSeen {
+	if _, ok := s.of[k]; !ok && len(s.of) >= mostIntervals {
 		oldest := k.slot
 		for o := range s.of {
 			oldest = min(oldest, o.slot)
@@ -72,7 +72,7 @@ type logged struct {
 	agent, source, host string
 	operation           string
 	status              int
-	unseen              bool
+	notInTelemetry      bool
 }
 
 type requestLog struct {
@@ -81,10 +81,10 @@ type requestLog struct {
 	next uint64
 }
 
-func (l *requestLog) add(c *call, status int, unseen bool) {
+func (l *requestLog) add(c *request, status int, unseen bool) {
 	e := logged{
-		at: c.now, org: c.account.id, method: c.r.Method, path: c.path, query: c.r.URL.RawQuery, agent: c.r.UserAgent(),
-		source: sourceOf(c.r.RemoteAddr), host: c.r.Host, status: status, unseen: unseen || status == 0 || status > 500,
+		at: c.now, org: c.org.id, method: c.r.Method, path: c.path, query: c.r.URL.RawQuery, agent: c.r.UserAgent(),
+		source: sourceOf(c.r.RemoteAddr), host: c.r.Host, status: status, notInTelemetry: unseen || status == 0 || status > 500,
 	}
 	if c.route != nil {
 		e.operation = c.route.op.GetId()
@@ -123,7 +123,7 @@ func (l *requestLog) reset() {
 // A span is the time that a telemetry request asks about.
 type span struct{ from, to time.Time }
 
-func (c *call) span() (span, *answer) {
+func (c *request) span() (span, *response) {
 	sp := span{to: c.now}
 	for _, x := range [...]struct {
 		name string
@@ -163,7 +163,7 @@ func instant(v string) (time.Time, bool) {
 }
 
 // apiRequests answers getOrganizationApiRequests: one row a request, newest first.
-func (s *Sandbox) apiRequests(c *call, d *detail) *answer {
+func (s *Sandbox) apiRequests(c *request, d *answerForm) *response {
 	sp, bad := c.span()
 	if bad != nil {
 		return bad
@@ -171,14 +171,14 @@ func (s *Sandbox) apiRequests(c *call, d *detail) *answer {
 	method, agent, code, source, path := c.queryValue("method"), c.queryValue("userAgent"), c.queryValue("responseCode"), c.queryValue("sourceIp"), c.queryValue("path")
 	operations := c.query()["operationIds[]"]
 	rows := s.requests.newest(func(e *logged) bool {
-		return !e.unseen && e.org == c.account.id && !e.at.Before(sp.from) && !e.at.After(sp.to) &&
+		return !e.notInTelemetry && e.org == c.org.id && !e.at.Before(sp.from) && !e.at.After(sp.to) &&
 			(method == "" || e.method == method) && strings.Contains(e.agent, agent) && (code == "" || strconv.Itoa(e.status) == code) &&
 			(source == "" || e.source == source) && (path == "" || "/api/v1"+e.path == path) && (operations == nil || slices.Contains(operations, e.operation))
 	}, mostLogged)
 	l := &listing{c: c, d: d}
 	l.custom = func(dst []byte, i int) []byte {
 		e := &rows[i]
-		fit, _ := d.row.fit(map[string]any{
+		fit, _ := d.row.conform(map[string]any{
 			"adminId": "212406", "method": e.method, "host": e.host, "path": "/api/v1" + e.path, "queryString": e.query, "userAgent": e.agent,
 			"ts": e.at.UTC().Format(time.RFC3339Nano), "responseCode": number64(e.status), "sourceIp": e.source, "version": number64(1),
 			"operationId": e.operation, "client": map[string]any{"id": "sandbox", "type": "api_key"},
@@ -195,7 +195,7 @@ func (s *Sandbox) apiRequests(c *call, d *detail) *answer {
 }
 
 // apiOverview answers getOrganizationApiRequestsOverview.
-func (s *Sandbox) apiOverview(c *call) *answer {
+func (s *Sandbox) apiOverview(c *request) *response {
 	sp, bad := c.span()
 	if bad != nil {
 		return bad
@@ -211,11 +211,11 @@ func (s *Sandbox) apiOverview(c *call) *answer {
 			}
 		}
 	}
-	return &answer{status: http.StatusOK, body: encode(map[string]any{"responseCodeCounts": counts})}
+	return &response{status: http.StatusOK, body: encode(map[string]any{"responseCodeCounts": counts})}
 }
 
 // apiByInterval answers getOrganizationApiRequestsOverviewResponseCodesByInterval.
-func (s *Sandbox) apiByInterval(c *call) *answer {
+func (s *Sandbox) apiByInterval(c *request) *response {
 	sp, bad := c.span()
 	if bad != nil {
 		return bad
@@ -240,7 +240,7 @@ func (s *Sandbox) apiByInterval(c *call) *answer {
 			"startTs": x.start.UTC().Format(time.RFC3339), "endTs": x.start.Add(time.Duration(interval) * time.Second).UTC().Format(time.RFC3339), "counts": counts,
 		})
 	}
-	return &answer{status: http.StatusOK, body: encode(rows)}
+	return &response{status: http.StatusOK, body: encode(rows)}
 }
 
 // An interval of the telemetry. Those without requests are left out.
@@ -251,15 +251,15 @@ type interval struct {
 
 // tally adds up what the query asks for, by intervals that begin at multiples of
 // their length.
-func (s *Sandbox) tally(c *call, sp span, length time.Duration) []interval {
+func (s *Sandbox) tally(c *request, sp span, length time.Duration) []interval {
 	q := c.query()
 	agent, operations, sources := q.Get("userAgent"), q["operationIds[]"], q["sourceIps[]"]
 	step := int64(length / time.Second)
 	by := map[int64]map[int]int{}
-	a := c.account
+	a := c.org
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for k, n := range a.seen.of {
+	for k, n := range a.intervals.of {
 		at := k.slot * int64(finest/time.Second)
 		end := time.Unix(at, 0).Add(finest)
 		if !end.After(sp.from) || time.Unix(at, 0).After(sp.to) || !strings.Contains(k.agent, agent) ||

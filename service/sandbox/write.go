@@ -8,7 +8,7 @@ import (
 )
 
 // write does what a PUT, POST or DELETE asks for.
-func (s *Sandbox) write(c *call, d *detail) *answer {
+func (s *Sandbox) write(c *request, d *answerForm) *response {
 	switch c.route.op.GetId() {
 	case "createOrganization", "cloneOrganization":
 		return s.createOrganization(c, d)
@@ -52,20 +52,20 @@ func (s *Sandbox) write(c *call, d *detail) *answer {
 }
 
 // remove deletes a row, or takes a setting back to what it was.
-func (s *Sandbox) remove(c *call, d *detail) *answer {
+func (s *Sandbox) remove(c *request, d *answerForm) *response {
 	if strings.HasSuffix(c.route.op.GetPath(), "}") {
 		s.store.remove(c.path)
 	} else {
 		s.store.forget(c.path)
 	}
-	return &answer{status: d.status}
+	return &response{status: d.status}
 }
 
-// keeper is the detail of the GET for what a write changes: the stored form is
+// readForm is the form of the GET for what a write changes: the stored form is
 // the one that reads show.
-func (s *Sandbox) keeper(n *node, d *detail) *detail {
+func (s *Sandbox) readForm(n *node, d *answerForm) *answerForm {
 	if n != nil && n.route[verbGet] != nil {
-		if g := s.detail(n.route[verbGet]); g.rows == nil && g.doc == nil && g.shape != nil {
+		if g := s.form(n.route[verbGet]); g.rows == nil && g.doc == nil && g.shape != nil {
 			return g
 		}
 	}
@@ -73,10 +73,10 @@ func (s *Sandbox) keeper(n *node, d *detail) *detail {
 }
 
 // put merges a body into a resource.
-func (s *Sandbox) put(c *call, d *detail) *answer {
-	keep := s.keeper(c.route.node, d)
+func (s *Sandbox) put(c *request, d *answerForm) *response {
+	keep := s.readForm(c.route.node, d)
 	if keep.shape == nil || keep.rows != nil || keep.doc != nil {
-		return s.act(c, d)
+		return s.echo(c, d)
 	}
 	made := func(dst []byte) []byte { return s.made(dst, c, keep, c.path) }
 	var now map[string]any
@@ -87,7 +87,7 @@ func (s *Sandbox) put(c *call, d *detail) *answer {
 	} else {
 		now = decodeObject(made(nil))
 	}
-	patch, _ := keep.shape.fit(c.object())
+	patch, _ := keep.shape.conform(c.object())
 	if p, ok := patch.(map[string]any); ok {
 		if strings.HasSuffix(c.route.op.GetPath(), "}") {
 			delete(p, keep.key) // who it is, its path says
@@ -96,36 +96,36 @@ func (s *Sandbox) put(c *call, d *detail) *answer {
 	}
 	doc := &document{body: encode(now), shape: keep.shape, since: since, ready: ready}
 	s.store.put(c.path, doc)
-	return s.answerWith(c, d, doc, c.path)
+	return s.respondWith(c, d, doc, c.path)
 }
 
 // post creates a row where the collection has rows that can be read, and is an
 // action otherwise.
-func (s *Sandbox) post(c *call, d *detail) *answer {
+func (s *Sandbox) post(c *request, d *answerForm) *response {
 	n := c.route.node
 	if d.param != "" {
-		return s.create(c, d, s.keeper(d.item, d), d.param)
+		return s.create(c, d, s.readForm(d.item, d), d.param)
 	}
 	if g := n.route[verbGet]; g != nil {
-		gd := s.detail(g)
+		gd := s.form(g)
 		switch {
 		case gd.rows != nil && gd.row != nil && strings.HasPrefix(c.route.op.GetId(), "create"):
-			return s.create(c, d, &detail{shape: gd.row, key: gd.key, who: gd.who}, "")
+			return s.create(c, d, &answerForm{shape: gd.row, key: gd.key, subject: gd.subject}, "")
 		case gd.rows == nil && gd.doc == nil && gd.shape != nil && gd.key == "":
 			return s.put(c, d)
 		}
 	}
-	return s.act(c, d)
+	return s.echo(c, d)
 }
 
 // create stores a new row.
-func (s *Sandbox) create(c *call, d, keep *detail, param string) *answer {
+func (s *Sandbox) create(c *request, d, keep *answerForm, param string) *response {
 	shape := keep.shape
 	if keep.rows != nil {
 		shape = keep.row
 	}
 	if shape == nil {
-		return s.act(c, d)
+		return s.echo(c, d)
 	}
 	body := c.object()
 	key := shape.identifier(param)
@@ -144,10 +144,10 @@ func (s *Sandbox) create(c *call, d, keep *detail, param string) *answer {
 		}
 	}
 	path := c.path + "/" + id
-	m := s.maker(c, d)
+	m := s.builder(c, d)
 	m.key, m.id = key, id
-	o := decodeObject(m.object(nil, shape, s.seed(path), keep.who, 0))
-	patch, _ := shape.fit(body)
+	o := decodeObject(m.object(nil, shape, s.seed(path), keep.subject, 0))
+	patch, _ := shape.conform(body)
 	if p, ok := patch.(map[string]any); ok {
 		o = merge(o, p)
 	}
@@ -161,12 +161,12 @@ func (s *Sandbox) create(c *call, d, keep *detail, param string) *answer {
 	}
 	doc.body = encode(o)
 	s.store.create(c.path, id, doc)
-	return s.answerWith(c, d, doc, path)
+	return s.respondWith(c, d, doc, path)
 }
 
-// answerWith shows what a write left in the shape of the write's own answer.
-func (s *Sandbox) answerWith(c *call, d *detail, doc *document, path string) *answer {
-	a := &answer{status: d.status}
+// respondWith shows what a write left in the shape of the write's own answer.
+func (s *Sandbox) respondWith(c *request, d *answerForm, doc *document, path string) *response {
+	a := &response{status: d.status}
 	if d.shape == nil || d.status == http.StatusNoContent {
 		return a
 	}
@@ -175,8 +175,8 @@ func (s *Sandbox) answerWith(c *call, d *detail, doc *document, path string) *an
 		return a
 	}
 	if d.rows != nil && d.row != nil && d.rows == d.doc {
-		m := s.maker(c, d)
-		made := func(dst []byte) []byte { return m.object(dst, d.row, s.seed(path), d.who, 0) }
+		m := s.builder(c, d)
+		made := func(dst []byte) []byte { return m.object(dst, d.row, s.seed(path), d.subject, 0) }
 		a.body = encode([]any{s.shown(c, doc, d.row, made)})
 		return a
 	}
@@ -184,22 +184,22 @@ func (s *Sandbox) answerWith(c *call, d *detail, doc *document, path string) *an
 	return a
 }
 
-// act answers a write that leaves nothing to be read: what was sent is shown
+// echo answers a write that leaves nothing to be read: what was sent is shown
 // again where the answer has a place for it.
-func (s *Sandbox) act(c *call, d *detail) *answer {
-	a := &answer{status: d.status}
+func (s *Sandbox) echo(c *request, d *answerForm) *response {
+	a := &response{status: d.status}
 	if d.shape == nil || d.status == http.StatusNoContent {
 		return a
 	}
 	a.body = s.made(nil, c, d, c.path)
 	if d.doc == nil {
-		if fit, ok := d.shape.fit(c.object()); ok {
+		if fit, ok := d.shape.conform(c.object()); ok {
 			a.body = encode(merge(decodeObject(a.body), fit.(map[string]any)))
 		}
 		return a
 	}
 	if sent, ok := c.doc.([]any); ok {
-		if fit, ok := d.doc.fit(slices.Clone(sent)); ok {
+		if fit, ok := d.doc.conform(slices.Clone(sent)); ok {
 			a.body = encode(fit)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// An account is what the sandbox knows about one organization's requests. The
+// An orgState is what the sandbox knows about one organization's requests. The
 // one of number -1 belongs to requests that no organization pays for.
-type account struct {
+type orgState struct {
 	id      string
 	version atomic.Uint64 // counts what was written
 
@@ -23,7 +23,7 @@ type account struct {
 	perOp      map[int]*counts
 	deletes    int         // network deletes under way
 	batches    []time.Time // when the running action batches end
-	seen       seen
+	intervals  intervalCounts
 }
 
 // counts are the requests of one organization, or of one operation of it.
@@ -49,22 +49,22 @@ func (c *counts) answer(status int) {
 	c.status[status]++
 }
 
-// account finds an organization's account.
-func (s *Sandbox) account(org int) *account {
-	if a, ok := s.accounts.Load(org); ok {
-		return a.(*account)
+// orgState finds an organization's account.
+func (s *Sandbox) orgState(org int) *orgState {
+	if a, ok := s.orgStates.Load(org); ok {
+		return a.(*orgState)
 	}
 	id := ""
 	if org >= 0 {
-		id = s.estate.orgID(org)
+		id = s.inventory.orgID(org)
 	}
-	a, _ := s.accounts.LoadOrStore(org, &account{id: id})
-	return a.(*account)
+	a, _ := s.orgStates.LoadOrStore(org, &orgState{id: id})
+	return a.(*orgState)
 }
 
 // operation finds the counts of one operation of the account; -1 is for paths
 // that are no operation.
-func (a *account) operation(r *route) *counts {
+func (a *orgState) operation(r *route) *counts {
 	i := -1
 	if r != nil {
 		i = r.index
@@ -90,7 +90,7 @@ const (
 )
 
 // limited counts a request that a bucket refused.
-func (a *account) limited(r *route, by limiter) {
+func (a *orgState) limited(r *route, by limiter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range [...]*counts{&a.counts, a.operation(r)} {
@@ -107,7 +107,7 @@ func (a *account) limited(r *route, by limiter) {
 
 // written counts a write that took effect, and makes what is kept of the
 // organization's answers old.
-func (a *account) written(r *route) {
+func (a *orgState) written(r *route) {
 	a.version.Add(1)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -117,12 +117,12 @@ func (a *account) written(r *route) {
 
 // finish closes a request: status 0 is no answer at all. It is called before the
 // answer leaves, so that whoever has the answer finds it counted.
-func (s *Sandbox) finish(c *call, status int, unseen bool) {
+func (s *Sandbox) finish(c *request, status int, unseen bool) {
 	if c.done != nil {
 		c.done()
 	}
 	gone := c.r.Context().Err() != nil
-	a := c.account
+	a := c.org
 	a.mu.Lock()
 	a.inFlight--
 	a.counts.answer(status)
@@ -131,7 +131,7 @@ func (s *Sandbox) finish(c *call, status int, unseen bool) {
 		a.left++
 	}
 	if !unseen && status != 0 && status <= 500 {
-		a.seen.add(c, status)
+		a.intervals.add(c, status)
 	}
 	a.mu.Unlock()
 	s.requests.add(c, status, unseen)

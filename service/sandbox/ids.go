@@ -23,8 +23,8 @@ const (
 	spares = 2
 )
 
-// A world is the arithmetic of ids.
-type world struct {
+// A layout is the arithmetic of ids.
+type layout struct {
 	orgs, nets, devs int // organizations, networks of each, devices of each network
 }
 
@@ -38,7 +38,7 @@ var kinds = [...]struct{ product, prefix, model, short string }{
 	{"cellularGateway", "Q2CG", "MG41", "gateway"},
 }
 
-func (w *world) orgID(i int) string {
+func (w *layout) orgID(i int) string {
 	if i >= w.orgs {
 		return strconv.FormatInt(orgCreated+int64(i-w.orgs), 10)
 	}
@@ -49,8 +49,8 @@ func (w *world) orgID(i int) string {
 }
 
 // orgIndex is the inverse of orgID. Organizations created later count from
-// w.orgs; whether such a one exists the estate knows.
-func (w *world) orgIndex(id string) (int, bool) {
+// w.orgs; whether such a one exists the inventory knows.
+func (w *layout) orgIndex(id string) (int, bool) {
 	v, ok := digits(id)
 	if !ok {
 		return 0, false
@@ -73,7 +73,7 @@ func (w *world) orgIndex(id string) (int, bool) {
 
 // networkID names network g, counted over all organizations: every second one
 // is of a single product, as its N_ says.
-func (w *world) networkID(g int) string {
+func (w *layout) networkID(g int) string {
 	if g >= w.orgs*w.nets {
 		return "L_" + strconv.FormatInt(netCreated+int64(g-w.orgs*w.nets), 10)
 	}
@@ -83,7 +83,7 @@ func (w *world) networkID(g int) string {
 	return "N_" + strconv.Itoa(networkShort+g)
 }
 
-func (w *world) networkIndex(id string) (int, bool) {
+func (w *layout) networkIndex(id string) (int, bool) {
 	if len(id) < 3 || id[1] != '_' {
 		return 0, false
 	}
@@ -108,15 +108,15 @@ func (w *world) networkIndex(id string) (int, bool) {
 
 // combined says whether network g holds several products; it may also be one
 // that was created, which always does.
-func (w *world) combined(g int) bool { return g%2 == 1 || g >= w.orgs*w.nets }
+func (w *layout) combined(g int) bool { return g%2 == 1 || g >= w.orgs*w.nets }
 
-func (w *world) networkName(g int) string { return "Branch " + pad(g+1, 4) }
+func (w *layout) networkName(g int) string { return "Branch " + pad(g+1, 4) }
 
 // networkKind is the product of a single-product network.
-func (w *world) networkKind(g int) int { return (g / 2) % 3 }
+func (w *layout) networkKind(g int) int { return (g / 2) % 3 }
 
 // products lists what a network supports.
-func (w *world) products(g int) []string {
+func (w *layout) products(g int) []string {
 	if !w.combined(g) {
 		return []string{kinds[w.networkKind(g)].product}
 	}
@@ -129,7 +129,7 @@ func (w *world) products(g int) []string {
 }
 
 // deviceKind is the product of device d; spares are switches.
-func (w *world) deviceKind(d int) int {
+func (w *layout) deviceKind(d int) int {
 	if d >= w.orgs*w.nets*w.devs {
 		return 1
 	}
@@ -151,7 +151,7 @@ const (
 )
 
 // serial names device d. Devices beyond the networks' own are the spares.
-func (w *world) serial(d int) string {
+func (w *layout) serial(d int) string {
 	x := uint64(d) * serialFactor & serialMask
 	b := [14]byte{}
 	copy(b[:], kinds[w.deviceKind(d)].prefix)
@@ -162,7 +162,7 @@ func (w *world) serial(d int) string {
 	return string(b[:])
 }
 
-func (w *world) serialIndex(s string) (int, bool) {
+func (w *layout) serialIndex(s string) (int, bool) {
 	if len(s) != 14 || s[4] != '-' || s[9] != '-' {
 		return 0, false
 	}
@@ -182,7 +182,7 @@ func (w *world) serialIndex(s string) (int, bool) {
 }
 
 // deviceNetwork is the network that device d belongs to from the start; -1 for a spare.
-func (w *world) deviceNetwork(d int) int {
+func (w *layout) deviceNetwork(d int) int {
 	if d >= w.orgs*w.nets*w.devs {
 		return -1
 	}
@@ -190,7 +190,7 @@ func (w *world) deviceNetwork(d int) int {
 }
 
 // deviceOrg is the organization whose inventory device d is in from the start.
-func (w *world) deviceOrg(d int) int {
+func (w *layout) deviceOrg(d int) int {
 	if all := w.orgs * w.nets * w.devs; d >= all {
 		return (d - all) / spares
 	}
@@ -198,9 +198,9 @@ func (w *world) deviceOrg(d int) int {
 }
 
 // spare is the s-th device of the organization's that is in no network.
-func (w *world) spare(org, s int) int { return w.orgs*w.nets*w.devs + org*spares + s }
+func (w *layout) spare(org, s int) int { return w.orgs*w.nets*w.devs + org*spares + s }
 
-func (w *world) deviceName(d int) string {
+func (w *layout) deviceName(d int) string {
 	k := kinds[w.deviceKind(d)]
 	g := w.deviceNetwork(d)
 	if g < 0 {
@@ -251,12 +251,12 @@ const (
 	templateFrom = 900_000_000_000
 )
 
-func (w *world) templateID(org, i int) string {
+func (w *layout) templateID(org, i int) string {
 	return "N_" + strconv.Itoa(templateFrom+org*templates+i)
 }
 
 // templateOrg says whose configuration template an id names.
-func (w *world) templateOrg(id string) (org int, ok bool) {
+func (w *layout) templateOrg(id string) (org int, ok bool) {
 	v, ok := digits(strings.TrimPrefix(id, "N_"))
 	v -= templateFrom
 	return int(v / templates), ok && len(id) > 2 && id[0] == 'N' && v >= 0 && v < int64(w.orgs*templates)

@@ -5,21 +5,21 @@ import "slices"
 // What the operations change about the world. Each says whether the change was
 // possible; the caller turns a no into the vendor's words.
 
-func (e *estate) change() func() {
+func (e *inventory) change() func() {
 	e.touched.Store(true)
 	e.mu.Lock()
 	return e.mu.Unlock
 }
 
-func (e *estate) createOrganization(name string) int {
+func (e *inventory) createOrganization(name string) int {
 	defer e.change()()
-	i := e.world.orgs + e.newOrgs
+	i := e.layout.orgs + e.newOrgs
 	e.newOrgs++
 	e.orgs[i] = &orgChange{name: name}
 	return i
 }
 
-func (e *estate) renameOrganization(i int, name string) {
+func (e *inventory) renameOrganization(i int, name string) {
 	defer e.change()()
 	if c := e.orgs[i]; c != nil {
 		c.name = name
@@ -28,22 +28,22 @@ func (e *estate) renameOrganization(i int, name string) {
 	e.orgs[i] = &orgChange{name: name}
 }
 
-func (e *estate) deleteOrganization(i int) {
+func (e *inventory) deleteOrganization(i int) {
 	defer e.change()()
 	e.orgs[i] = &orgChange{deleted: true}
 }
 
-func (e *estate) createNetwork(org int, name string, products []string) int {
+func (e *inventory) createNetwork(org int, name string, products []string) int {
 	defer e.change()()
-	g := e.world.orgs*e.nets + e.newNets
+	g := e.layout.orgs*e.nets + e.newNets
 	e.newNets++
 	e.networks[g] = &networkChange{org: org, name: name, products: products}
-	e.guests[org] = append(e.guests[org], g)
+	e.networksMovedIn[org] = append(e.networksMovedIn[org], g)
 	return g
 }
 
 // networkChangeLocked is the record of a network, made when there is none.
-func (e *estate) networkChangeLocked(g int) *networkChange {
+func (e *inventory) networkChangeLocked(g int) *networkChange {
 	c := e.networks[g]
 	if c == nil {
 		c = &networkChange{org: g / max(1, e.nets)}
@@ -52,13 +52,13 @@ func (e *estate) networkChangeLocked(g int) *networkChange {
 	return c
 }
 
-func (e *estate) renameNetwork(g int, name string) {
+func (e *inventory) renameNetwork(g int, name string) {
 	defer e.change()()
 	e.networkChangeLocked(g).name = name
 }
 
 // deleteNetwork sends its devices back to the inventory.
-func (e *estate) deleteNetwork(g int) {
+func (e *inventory) deleteNetwork(g int) {
 	defer e.change()()
 	c := e.networkChangeLocked(g)
 	for _, d := range e.appendDevices(nil, g) {
@@ -68,24 +68,24 @@ func (e *estate) deleteNetwork(g int) {
 }
 
 // moveNetwork gives a network and its devices to another organization.
-func (e *estate) moveNetwork(g, org int) {
+func (e *inventory) moveNetwork(g, org int) {
 	defer e.change()()
 	c := e.networkChangeLocked(g)
 	c.org = org
-	if !slices.Contains(e.guests[org], g) {
-		e.guests[org] = append(e.guests[org], g)
+	if !slices.Contains(e.networksMovedIn[org], g) {
+		e.networksMovedIn[org] = append(e.networksMovedIn[org], g)
 	}
 	for _, d := range e.appendDevices(nil, g) {
 		e.deviceChangeLocked(d).org = org
 	}
-	for _, d := range e.visitors[g] {
+	for _, d := range e.devicesMovedIn[g] {
 		if v := e.devices[d]; v != nil && v.network == g {
 			v.org = org
 		}
 	}
 }
 
-func (e *estate) deviceChangeLocked(d int) *deviceChange {
+func (e *inventory) deviceChangeLocked(d int) *deviceChange {
 	c := e.devices[d]
 	if c == nil {
 		c = &deviceChange{org: e.deviceOrg(d), network: e.deviceNetwork(d)}
@@ -94,23 +94,23 @@ func (e *estate) deviceChangeLocked(d int) *deviceChange {
 	return c
 }
 
-func (e *estate) renameDevice(d int, name string) {
+func (e *inventory) renameDevice(d int, name string) {
 	defer e.change()()
 	e.deviceChangeLocked(d).name = name
 }
 
 // placeDevice puts a device of the organization into a network; -1 takes it out.
-func (e *estate) placeDevice(d, org, g int) {
+func (e *inventory) placeDevice(d, org, g int) {
 	defer e.change()()
 	c := e.deviceChangeLocked(d)
 	c.org, c.network, c.released = org, g, false
-	if g >= 0 && !slices.Contains(e.visitors[g], d) {
-		e.visitors[g] = append(e.visitors[g], d)
+	if g >= 0 && !slices.Contains(e.devicesMovedIn[g], d) {
+		e.devicesMovedIn[g] = append(e.devicesMovedIn[g], d)
 	}
 }
 
 // releaseDevice takes a device out of the inventory.
-func (e *estate) releaseDevice(d int) {
+func (e *inventory) releaseDevice(d int) {
 	defer e.change()()
 	c := e.deviceChangeLocked(d)
 	c.network, c.released = -1, true
@@ -118,7 +118,7 @@ func (e *estate) releaseDevice(d int) {
 
 // inventoryOf says which organization has a device in its inventory, and in
 // which network it is; ok is false when nobody has.
-func (e *estate) inventoryOf(serial string) (d, org, network int, ok bool) {
+func (e *inventory) inventoryOf(serial string) (d, org, network int, ok bool) {
 	d, ok = e.serialIndex(serial)
 	if !ok {
 		return 0, 0, 0, false
@@ -133,9 +133,9 @@ func (e *estate) inventoryOf(serial string) (d, org, network int, ok bool) {
 }
 
 // reset takes the world back to how it began.
-func (e *estate) reset() {
+func (e *inventory) reset() {
 	defer e.change()()
 	e.orgs, e.networks, e.devices = map[int]*orgChange{}, map[int]*networkChange{}, map[int]*deviceChange{}
-	e.guests, e.visitors, e.newOrgs, e.newNets = map[int][]int{}, map[int][]int{}, 0, 0
+	e.networksMovedIn, e.devicesMovedIn, e.newOrgs, e.newNets = map[int][]int{}, map[int][]int{}, 0, 0
 	e.touched.Store(false)
 }

@@ -1,25 +1,25 @@
 package sandbox
 
-// who is whom an object speaks of: its id and name are then the world's.
-type who uint8
+// subject is whom an object speaks of: its id and name are then the world's.
+type subject uint8
 
 const (
-	whoNobody who = iota
-	whoOrganization
-	whoNetwork
-	whoDevice
+	subjectNone subject = iota
+	subjectOrganization
+	subjectNetwork
+	subjectDevice
 )
 
-func whoOf(field string) who {
+func subjectOf(field string) subject {
 	switch field {
 	case "organization", "source", "target":
-		return whoOrganization
+		return subjectOrganization
 	case "network", "resultingNetwork", "resultingNetworks", "networks":
-		return whoNetwork
+		return subjectNetwork
 	case "device", "devices", "node":
-		return whoDevice
+		return subjectDevice
 	}
-	return whoNobody
+	return subjectNone
 }
 
 // special marks the fields whose value the world knows.
@@ -52,59 +52,59 @@ var specials = map[string]special{
 }
 
 // known writes the value of a field that the world knows; false when it does not.
-func (m *maker) known(dst []byte, f *field, w who) ([]byte, bool) {
+func (m *builder) known(dst []byte, f *field, w subject) ([]byte, bool) {
 	p := &m.at
 	text := ""
 	switch f.special {
 	case specialID:
 		switch {
-		case w == whoOrganization && p.org >= 0:
-			text = m.estate.orgID(p.org)
-		case w == whoNetwork && p.network >= 0:
-			text = m.estate.networkID(p.network)
+		case w == subjectOrganization && p.org >= 0:
+			text = m.inventory.orgID(p.org)
+		case w == subjectNetwork && p.network >= 0:
+			text = m.inventory.networkID(p.network)
 		}
 	case specialName:
 		switch {
-		case w == whoOrganization:
+		case w == subjectOrganization:
 			text = p.orgName
-		case w == whoNetwork:
+		case w == subjectNetwork:
 			text = p.networkName
-		case w == whoDevice:
+		case w == subjectDevice:
 			text = p.deviceName
 		}
 	case specialSerial:
 		if p.device >= 0 {
-			text = m.estate.serial(p.device)
+			text = m.inventory.serial(p.device)
 		}
 	case specialNetworkID:
-		if w == whoDevice && p.network < 0 {
+		if w == subjectDevice && p.network < 0 {
 			return append(dst, "null"...), true // in the inventory, in no network
 		}
 		if p.network >= 0 {
-			text = m.estate.networkID(p.network)
+			text = m.inventory.networkID(p.network)
 		}
 	case specialNetworkName:
 		text = p.networkName
 	case specialOrganizationID:
 		if p.org >= 0 {
-			text = m.estate.orgID(p.org)
+			text = m.inventory.orgID(p.org)
 		}
 	case specialOrganizationName:
 		text = p.orgName
 	case specialMAC:
-		if w == whoDevice && p.device >= 0 {
+		if w == subjectDevice && p.device >= 0 {
 			text = deviceMAC(p.device)
 		}
 	case specialModel:
-		if w == whoDevice && p.device >= 0 {
-			text = kinds[m.estate.deviceKind(p.device)].model
+		if w == subjectDevice && p.device >= 0 {
+			text = kinds[m.inventory.deviceKind(p.device)].model
 		}
 	case specialProduct:
-		if w == whoDevice && p.device >= 0 {
-			text = kinds[m.estate.deviceKind(p.device)].product
+		if w == subjectDevice && p.device >= 0 {
+			text = kinds[m.inventory.deviceKind(p.device)].product
 		}
 	case specialProducts:
-		if w != whoNetwork || !f.repeated || p.products == nil {
+		if w != subjectNetwork || !f.repeated || p.products == nil {
 			return dst, false
 		}
 		dst = append(dst, '[')
@@ -116,7 +116,7 @@ func (m *maker) known(dst []byte, f *field, w who) ([]byte, bool) {
 		}
 		return append(dst, ']'), true
 	case specialAPI:
-		if w != whoOrganization || f.sub == nil {
+		if w != subjectOrganization || f.sub == nil {
 			return dst, false
 		}
 		if m.disabled {

@@ -9,7 +9,7 @@ import (
 // Ids lead back to what they name, in every shape of world.
 func TestIDsAreInvertible(t *testing.T) {
 	t.Parallel()
-	for _, w := range []world{{3, 4, 5}, {1, 1, 1}, {10_000, 2, 3}, {5, 0, 0}, {4, 3, 0}, {2, 1000, 70}} {
+	for _, w := range []layout{{3, 4, 5}, {1, 1, 1}, {10_000, 2, 3}, {5, 0, 0}, {4, 3, 0}, {2, 1000, 70}} {
 		for i := 0; i < w.orgs; i += 1 + w.orgs/100 {
 			if got, ok := w.orgIndex(w.orgID(i)); !ok || got != i {
 				t.Fatalf("%+v: organization %d is %s is %d, %v", w, i, w.orgID(i), got, ok)
@@ -37,7 +37,7 @@ func TestIDsAreInvertible(t *testing.T) {
 			seen[id] = true
 		}
 	}
-	w := world{3, 4, 5}
+	w := layout{3, 4, 5}
 	for _, id := range []string{"", "0", "2930417", "2930419", "2930424", "99999999999999999999", "-1", "x", "N_1", "L_24329156", "Q2XX-2222-2222", "Q2MD-2222-222", "N_", "02930418"} {
 		if _, ok := w.orgIndex(id); ok {
 			t.Errorf("%q is no organization", id)
@@ -168,7 +168,7 @@ func TestClaimAndRemove(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, open())
 	org, network := s.OrganizationID(0), s.NetworkID(0, 0)
-	spare := s.estate.serial(s.estate.spare(0, 0))
+	spare := s.inventory.serial(s.inventory.spare(0, 0))
 	if o := ask(t, s, "GET", "/devices/"+spare, "").object(t, 200); o["networkId"] != nil {
 		t.Errorf("a spare in %v", o["networkId"])
 	}

@@ -64,11 +64,11 @@ func merge(old, patch map[string]any) map[string]any {
 	return old
 }
 
-// fit keeps of a value what the shape can show, and says whether anything is
+// conform keeps of a value what the shape can show, and says whether anything is
 // left: a write may carry what no answer shows (passwords, other types).
-func (s *shape) fit(v any) (any, bool) {
+func (s *shape) conform(v any) (any, bool) {
 	if s.list != nil {
-		return s.list.fit(v)
+		return s.list.conform(v)
 	}
 	o, ok := v.(map[string]any)
 	if !ok {
@@ -80,14 +80,14 @@ func (s *shape) fit(v any) (any, bool) {
 		if f == nil {
 			continue
 		}
-		if v, ok := f.fit(v); ok {
+		if v, ok := f.conform(v); ok {
 			out[k] = v
 		}
 	}
 	return out, true
 }
 
-func (f *field) fit(v any) (any, bool) {
+func (f *field) conform(v any) (any, bool) {
 	switch {
 	case v == nil:
 		return nil, true
@@ -98,7 +98,7 @@ func (f *field) fit(v any) (any, bool) {
 		}
 		out := make(map[string]any, len(o))
 		for k, v := range o {
-			if v, ok := f.fitSingle(v); ok {
+			if v, ok := f.conformSingle(v); ok {
 				out[k] = v
 			}
 		}
@@ -110,19 +110,19 @@ func (f *field) fit(v any) (any, bool) {
 		}
 		out := make([]any, 0, len(l))
 		for _, v := range l {
-			if v, ok := f.fitSingle(v); ok {
+			if v, ok := f.conformSingle(v); ok {
 				out = append(out, v)
 			}
 		}
 		return out, true
 	}
-	return f.fitSingle(v)
+	return f.conformSingle(v)
 }
 
-func (f *field) fitSingle(v any) (any, bool) {
+func (f *field) conformSingle(v any) (any, bool) {
 	switch f.kind {
 	case kindObject:
-		return f.sub.fit(v)
+		return f.sub.conform(v)
 	case kindStruct:
 		_, ok := v.(map[string]any)
 		return v, ok
@@ -172,7 +172,7 @@ func overlay(made, stored map[string]any, storedShape, shown *shape) map[string]
 	}
 	for k, v := range stored {
 		if f := shown.find(k); f != nil {
-			if v, ok := f.fit(v); ok {
+			if v, ok := f.conform(v); ok {
 				made[k] = v
 			}
 		}

@@ -6,21 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// An estate is the world with what has changed in it: created and deleted
+// An inventory is the world with what has changed in it: created and deleted
 // organizations and networks, moved networks, claimed and removed devices. Only
 // the changes take memory.
-type estate struct {
-	world
+type inventory struct {
+	layout
 
-	touched  atomic.Bool // something below is not empty; until then no lock is taken
-	mu       sync.RWMutex
-	orgs     map[int]*orgChange
-	networks map[int]*networkChange
-	devices  map[int]*deviceChange
-	newOrgs  int
-	newNets  int
-	guests   map[int][]int // organization -> networks that were not its own from the start, in order of arrival
-	visitors map[int][]int // network -> devices that were not its own from the start
+	touched         atomic.Bool // something below is not empty; until then no lock is taken
+	mu              sync.RWMutex
+	orgs            map[int]*orgChange
+	networks        map[int]*networkChange
+	devices         map[int]*deviceChange
+	newOrgs         int
+	newNets         int
+	networksMovedIn map[int][]int // organization -> networks that were not its own from the start, in order of arrival
+	devicesMovedIn  map[int][]int // network -> devices that were not its own from the start
 }
 
 type orgChange struct {
@@ -41,15 +41,15 @@ type deviceChange struct {
 	released     bool // in nobody's inventory
 }
 
-func newEstate(w world) *estate {
-	return &estate{
-		world: w, orgs: map[int]*orgChange{}, networks: map[int]*networkChange{}, devices: map[int]*deviceChange{},
-		guests: map[int][]int{}, visitors: map[int][]int{},
+func newInventory(w layout) *inventory {
+	return &inventory{
+		layout: w, orgs: map[int]*orgChange{}, networks: map[int]*networkChange{}, devices: map[int]*deviceChange{},
+		networksMovedIn: map[int][]int{}, devicesMovedIn: map[int][]int{},
 	}
 }
 
-// A place is an organization, a network or a device as it is now.
-type place struct {
+// An entity is an organization, a network or a device as it is now.
+type entity struct {
 	org, network, device int // -1: none
 	orgName, networkName string
 	deviceName           string
@@ -57,29 +57,29 @@ type place struct {
 }
 
 // nowhere belongs to no organization: the operations that only the address pays for.
-func nowhere() place { return place{org: -1, network: -1, device: -1} }
+func nowhere() entity { return entity{org: -1, network: -1, device: -1} }
 
 // organization finds an organization that exists.
-func (e *estate) organization(id string) (place, bool) {
+func (e *inventory) organization(id string) (entity, bool) {
 	i, ok := e.orgIndex(id)
 	if !ok {
 		return nowhere(), false
 	}
-	p := place{org: i, network: -1, device: -1}
+	p := entity{org: i, network: -1, device: -1}
 	return p, e.describeOrg(&p)
 }
 
 // describeOrg fills in the organization's name; false when there is none.
-func (e *estate) describeOrg(p *place) bool {
+func (e *inventory) describeOrg(p *entity) bool {
 	p.orgName = "Organization " + pad(p.org+1, 2)
 	if !e.touched.Load() {
-		return p.org < e.world.orgs
+		return p.org < e.layout.orgs
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	c := e.orgs[p.org]
 	if c == nil {
-		return p.org < e.world.orgs
+		return p.org < e.layout.orgs
 	}
 	if c.name != "" {
 		p.orgName = c.name
@@ -88,22 +88,22 @@ func (e *estate) describeOrg(p *place) bool {
 }
 
 // network finds a network that exists.
-func (e *estate) network(id string) (place, bool) {
+func (e *inventory) network(id string) (entity, bool) {
 	if g, ok := e.networkIndex(id); ok {
 		return e.networkAt(g)
 	}
 	if org, ok := e.templateOrg(id); ok {
-		p := place{org: org, network: -1, device: -1, networkName: "Template"}
+		p := entity{org: org, network: -1, device: -1, networkName: "Template"}
 		return p, e.describeOrg(&p)
 	}
 	return nowhere(), false
 }
 
-func (e *estate) networkAt(g int) (place, bool) {
-	p := place{network: g, device: -1}
-	native := g < e.world.orgs*e.nets
+func (e *inventory) networkAt(g int) (entity, bool) {
+	p := entity{network: g, device: -1}
+	native := g < e.layout.orgs*e.nets
 	if native {
-		p.org, p.networkName, p.products = g/e.nets, e.world.networkName(g), e.world.products(g)
+		p.org, p.networkName, p.products = g/e.nets, e.layout.networkName(g), e.layout.products(g)
 	}
 	if e.touched.Load() {
 		e.mu.RLock()
@@ -128,7 +128,7 @@ func (e *estate) networkAt(g int) (place, bool) {
 }
 
 // device finds a device that is in some inventory. Its network is -1 when it is in none.
-func (e *estate) device(serial string) (place, bool) {
+func (e *inventory) device(serial string) (entity, bool) {
 	d, ok := e.serialIndex(serial)
 	if !ok {
 		return nowhere(), false
@@ -136,8 +136,8 @@ func (e *estate) device(serial string) (place, bool) {
 	return e.deviceAt(d)
 }
 
-func (e *estate) deviceAt(d int) (place, bool) {
-	network, org, name := e.deviceNetwork(d), e.deviceOrg(d), e.world.deviceName(d)
+func (e *inventory) deviceAt(d int) (entity, bool) {
+	network, org, name := e.deviceNetwork(d), e.deviceOrg(d), e.layout.deviceName(d)
 	if e.touched.Load() {
 		e.mu.RLock()
 		if c := e.devices[d]; c != nil {
@@ -160,16 +160,16 @@ func (e *estate) deviceAt(d int) (place, bool) {
 		}
 		network = -1 // its network was deleted: back in the inventory
 	}
-	p := place{org: org, network: network, device: d, deviceName: name}
+	p := entity{org: org, network: network, device: d, deviceName: name}
 	return p, e.describeOrg(&p)
 }
 
 // organizationList lists the organizations that exist.
-func (e *estate) organizationList() []int {
+func (e *inventory) organizationList() []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	out := make([]int, 0, e.world.orgs+e.newOrgs)
-	for i := range e.world.orgs + e.newOrgs {
+	out := make([]int, 0, e.layout.orgs+e.newOrgs)
+	for i := range e.layout.orgs + e.newOrgs {
 		if c := e.orgs[i]; c == nil || !c.deleted {
 			out = append(out, i)
 		}
@@ -178,15 +178,15 @@ func (e *estate) organizationList() []int {
 }
 
 // networkList lists the networks of an organization.
-func (e *estate) networkList(org int) []int {
+func (e *inventory) networkList(org int) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.networkListLocked(org)
 }
 
-func (e *estate) networkListLocked(org int) []int {
+func (e *inventory) networkListLocked(org int) []int {
 	var out []int
-	if org < e.world.orgs {
+	if org < e.layout.orgs {
 		out = make([]int, 0, e.nets)
 		for g := org * e.nets; g < (org+1)*e.nets; g++ {
 			if c := e.networks[g]; c == nil || (!c.deleted && c.org == org) {
@@ -194,7 +194,7 @@ func (e *estate) networkListLocked(org int) []int {
 			}
 		}
 	}
-	for _, g := range e.guests[org] {
+	for _, g := range e.networksMovedIn[org] {
 		if c := e.networks[g]; c != nil && !c.deleted && c.org == org && !slices.Contains(out, g) {
 			out = append(out, g)
 		}
@@ -203,21 +203,21 @@ func (e *estate) networkListLocked(org int) []int {
 }
 
 // deviceList lists the devices of a network.
-func (e *estate) deviceList(g int) []int {
+func (e *inventory) deviceList(g int) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.appendDevices(nil, g)
 }
 
-func (e *estate) appendDevices(out []int, g int) []int {
-	if g < e.world.orgs*e.nets {
+func (e *inventory) appendDevices(out []int, g int) []int {
+	if g < e.layout.orgs*e.nets {
 		for d := g * e.devs; d < (g+1)*e.devs; d++ {
 			if c := e.devices[d]; c == nil || (c.network == g && !c.released) {
 				out = append(out, d)
 			}
 		}
 	}
-	for _, d := range e.visitors[g] {
+	for _, d := range e.devicesMovedIn[g] {
 		if c := e.devices[d]; c != nil && c.network == g && !c.released && !slices.Contains(out, d) {
 			out = append(out, d)
 		}
@@ -227,7 +227,7 @@ func (e *estate) appendDevices(out []int, g int) []int {
 
 // deviceListOf lists the devices of an organization; with the ones that are in
 // no network when it is the inventory that is asked for.
-func (e *estate) deviceListOf(org int, inventory bool) []int {
+func (e *inventory) deviceListOf(org int, inventory bool) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var out []int
@@ -237,7 +237,7 @@ func (e *estate) deviceListOf(org int, inventory bool) []int {
 	if !inventory {
 		return out
 	}
-	if org < e.world.orgs {
+	if org < e.layout.orgs {
 		for s := range spares {
 			if d := e.spare(org, s); e.devices[d] == nil {
 				out = append(out, d)

@@ -16,13 +16,13 @@ import (
 // The name is reserved: it never resolves.
 const foreignHost = "https://dashboard.invalid"
 
-// strike answers a call as the fault has it. What the vendor's telemetry misses:
+// inject answers a request as the fault has it. What the vendor's telemetry misses:
 // 502 and 504, and what was lost before the Dashboard saw it.
-func (s *Sandbox) strike(w http.ResponseWriter, c *call, a *answer, f *Fault) {
+func (s *Sandbox) inject(w http.ResponseWriter, c *request, a *response, f *Fault) {
 	ctx := c.r.Context()
 	delay := time.Duration(f.Delay)
 	if a == nil {
-		a = &answer{status: http.StatusOK}
+		a = &response{status: http.StatusOK}
 	}
 	switch f.Kind {
 	case FaultDelay:
@@ -34,7 +34,7 @@ func (s *Sandbox) strike(w http.ResponseWriter, c *call, a *answer, f *Fault) {
 		write(w, a, c.id)
 	case FaultSlow:
 		s.finish(c, a.status, false)
-		dribble(w, c, a, delay)
+		writeSlowly(w, c, a, delay)
 	case FaultReset:
 		s.finish(c, 0, !f.After)
 		abort(w)
@@ -58,7 +58,7 @@ func (s *Sandbox) strike(w http.ResponseWriter, c *call, a *answer, f *Fault) {
 		s.finish(c, a.status, false)
 		write(w, a, c.id)
 	default:
-		a = dress(a, f)
+		a = damaged(a, f)
 		if f.Gzip {
 			w.Header().Set("Content-Encoding", "gzip")
 			a.body = compress(a.body)
@@ -72,8 +72,8 @@ func (s *Sandbox) strike(w http.ResponseWriter, c *call, a *answer, f *Fault) {
 	}
 }
 
-// dress gives an answer the status and body of the fault.
-func dress(a *answer, f *Fault) *answer {
+// damaged gives an answer the status and body of the fault.
+func damaged(a *response, f *Fault) *response {
 	out := *a
 	out.cacheable = false
 	if f.Status != 0 {
@@ -98,7 +98,7 @@ func dress(a *answer, f *Fault) *answer {
 	return &out
 }
 
-func redirect(c *call, f *Fault) *answer {
+func redirect(c *request, f *Fault) *response {
 	target := c.s.opts.Shard
 	switch f.Target {
 	case "", "shard":
@@ -119,15 +119,15 @@ func redirect(c *call, f *Fault) *answer {
 	return redirectTo(f.Status, target+c.r.URL.RequestURI())
 }
 
-func redirectTo(status int, location string) *answer {
-	return &answer{
+func redirectTo(status int, location string) *response {
+	return &response{
 		status: max(status, http.StatusFound), ctype: "text/html; charset=utf-8", location: location,
 		body: []byte(`<html><body>You are being <a href="` + location + `">redirected</a>.</body></html>`),
 	}
 }
 
 // otherName is this server under another name, which is another host to a client.
-func (c *call) otherName() string {
+func (c *request) otherName() string {
 	host, port, err := net.SplitHostPort(c.r.Host)
 	if err != nil {
 		host, port = c.r.Host, ""
@@ -154,17 +154,17 @@ func compress(body []byte) []byte {
 }
 
 // writeUntyped sends an answer without a Content-Type; net/http would guess one.
-func writeUntyped(w http.ResponseWriter, a *answer, id string) {
+func writeUntyped(w http.ResponseWriter, a *response, id string) {
 	w.Header()["Content-Type"] = nil
 	w.Header().Set("X-Request-Id", id)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body)
 }
 
-// dribbles is in how many parts a slow body comes.
-const dribbles = 8
+// slowParts is in how many parts a slow body comes.
+const slowParts = 8
 
-func dribble(w http.ResponseWriter, c *call, a *answer, d time.Duration) {
+func writeSlowly(w http.ResponseWriter, c *request, a *response, d time.Duration) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Request-Id", c.id)
@@ -176,20 +176,20 @@ func dribble(w http.ResponseWriter, c *call, a *answer, d time.Duration) {
 	}
 	w.WriteHeader(a.status)
 	flush := http.NewResponseController(w)
-	for i := range dribbles {
-		from, to := len(a.body)*i/dribbles, len(a.body)*(i+1)/dribbles
+	for i := range slowParts {
+		from, to := len(a.body)*i/slowParts, len(a.body)*(i+1)/slowParts
 		if _, err := w.Write(a.body[from:to]); err != nil {
 			return
 		}
 		_ = flush.Flush() // not every writer can
-		if !wait(c.r.Context(), d/dribbles) {
+		if !wait(c.r.Context(), d/slowParts) {
 			return
 		}
 	}
 }
 
 // breakOff sends the head and a part of the body, and then ends the connection.
-func (s *Sandbox) breakOff(w http.ResponseWriter, c *call, a *answer, f *Fault) {
+func (s *Sandbox) breakOff(w http.ResponseWriter, c *request, a *response, f *Fault) {
 	conn, out := hijack(w)
 	if conn == nil {
 		return

@@ -10,12 +10,12 @@ import (
 // one goes as far.
 const deepest = 12
 
-// A maker makes one document: the values come from the seed and the names of
+// A builder makes one document: the values come from the seed and the names of
 // the fields, so that two operations that show the same thing agree on it.
-type maker struct {
-	estate   *estate
-	at       place
-	disabled bool // the organization has switched API access off
+type builder struct {
+	inventory *inventory
+	at        entity
+	disabled  bool // the organization has switched API access off
 
 	params []param // of the path, shown again in fields of the same name
 	key    string  // the field that identifies the object, and its value
@@ -29,7 +29,7 @@ type maker struct {
 type param struct{ name, value string }
 
 // object writes one made-up object.
-func (m *maker) object(dst []byte, sh *shape, seed uint64, w who, depth int) []byte {
+func (m *builder) object(dst []byte, sh *shape, seed uint64, w subject, depth int) []byte {
 	if sh.list != nil {
 		return m.field(dst, sh.list, seed, w, depth)
 	}
@@ -49,9 +49,9 @@ func (m *maker) object(dst []byte, sh *shape, seed uint64, w who, depth int) []b
 }
 
 // field writes the value of one field, h being its own seed.
-func (m *maker) field(dst []byte, f *field, h uint64, w who, depth int) []byte {
+func (m *builder) field(dst []byte, f *field, h uint64, w subject, depth int) []byte {
 	if depth == 0 && !f.repeated && !f.mapped {
-		if v, ok := m.echo(f.name); ok {
+		if v, ok := m.requested(f.name); ok {
 			if out, ok := appendAs(dst, f.kind, v); ok {
 				return out
 			}
@@ -94,8 +94,8 @@ func (m *maker) field(dst []byte, f *field, h uint64, w who, depth int) []byte {
 	return m.single(dst, f, h, depth)
 }
 
-// echo gives the value that an object shows because the request named it.
-func (m *maker) echo(name string) (string, bool) {
+// requested gives the value that an object shows because the request named it.
+func (m *builder) requested(name string) (string, bool) {
 	if m.key == name && m.key != "" {
 		return m.id, true
 	}
@@ -108,7 +108,7 @@ func (m *maker) echo(name string) (string, bool) {
 }
 
 // single writes one value of a field's kind.
-func (m *maker) single(dst []byte, f *field, h uint64, depth int) []byte {
+func (m *builder) single(dst []byte, f *field, h uint64, depth int) []byte {
 	switch f.kind {
 	case kindString:
 		return appendString(dst, f.value(h))
@@ -127,7 +127,7 @@ func (m *maker) single(dst []byte, f *field, h uint64, depth int) []byte {
 	case kindAnyList:
 		return append(dst, `["value"]`...)
 	}
-	return m.object(dst, f.sub, h, f.who, depth+1)
+	return m.object(dst, f.sub, h, f.subject, depth+1)
 }
 
 // appendAs writes a text as a value of the kind; false when it cannot be one.
