@@ -44,7 +44,7 @@ func (s *Sandbox) screen(c *request) *response {
 	if s.opts.LimitsOff {
 		return c.missing()
 	}
-	if c.at.org >= 0 {
+	if c.at.Org >= 0 {
 		if wait, ok := a.spend(s); !ok {
 			a.limited(c.route, byOrganization)
 			no := refusal(http.StatusTooManyRequests, saysTooMany)
@@ -82,7 +82,7 @@ func (s *Sandbox) authorize(c *request) *response {
 	switch {
 	case c.route == nil:
 		return pageNotFound()
-	case c.at.org < 0:
+	case c.at.Org < 0:
 		return c.missing()
 	}
 	if c.allowed != nil && !c.allowed[c.org.id] {

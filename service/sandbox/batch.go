@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // Action batches, with the documented limits: so many actions when synchronous,
@@ -44,7 +46,7 @@ func (s *Sandbox) createBatch(c *request, d *answerForm) *response {
 		}
 		ready = s.runBatch(c, status, calls, problem, body["synchronous"] == true)
 	}
-	id := madeID(hashString(c.path)%1e11, createdFrom+s.store.next())
+	id := madeID(document.Hash(c.path)%1e11, createdFrom+s.store.next())
 	o := map[string]any{
 		"id": id, "organizationId": c.org.id, "confirmed": start, "synchronous": body["synchronous"] == true,
 		"status": status, "actions": body["actions"],
@@ -52,8 +54,8 @@ func (s *Sandbox) createBatch(c *request, d *answerForm) *response {
 	if body["actions"] == nil {
 		o["actions"] = []any{}
 	}
-	fit, _ := d.shape.conform(o)
-	doc := &document{body: encode(fit), shape: d.shape, since: c.now, ready: ready}
+	fit, _ := d.shape.Conform(o)
+	doc := &resource{body: document.Encode(fit), shape: d.shape, since: c.now, ready: ready}
 	s.store.create(c.path, id, doc)
 	return s.respondWith(c, d, doc, c.path+"/"+id)
 }
@@ -64,7 +66,7 @@ func (s *Sandbox) updateBatch(c *request, d *answerForm) *response {
 	if doc == nil {
 		return refusal(http.StatusNotFound, saysNotFound)
 	}
-	o := decodeObject(doc.body)
+	o := document.DecodeObject(doc.body)
 	body := c.object()
 	if v, ok := body["synchronous"].(bool); ok {
 		o["synchronous"] = v
@@ -79,9 +81,9 @@ func (s *Sandbox) updateBatch(c *request, d *answerForm) *response {
 			return refusal(http.StatusBadRequest, saysBatches)
 		}
 		o["confirmed"] = true
-		ready = s.runBatch(c, objectOf(o["status"]), calls, problem, o["synchronous"] == true)
+		ready = s.runBatch(c, document.Object(o["status"]), calls, problem, o["synchronous"] == true)
 	}
-	next := &document{body: encode(o), shape: doc.shape, since: c.now, ready: ready}
+	next := &resource{body: document.Encode(o), shape: doc.shape, since: c.now, ready: ready}
 	s.store.put(c.path, next)
 	return s.respondWith(c, d, next, c.path)
 }
@@ -91,7 +93,7 @@ func (s *Sandbox) deleteBatch(c *request, d *answerForm) *response {
 	switch {
 	case doc == nil:
 		return refusal(http.StatusNotFound, saysNotFound)
-	case decodeObject(doc.body)["confirmed"] == true:
+	case document.DecodeObject(doc.body)["confirmed"] == true:
 		return refusal(http.StatusBadRequest, "Batch cannot be deleted: it has been confirmed")
 	}
 	s.store.remove(c.path)
@@ -131,7 +133,7 @@ func (s *Sandbox) runBatch(c *request, status map[string]any, calls []*request, 
 			return c.now
 		}
 		if x.route.verb == verbPost && len(a.body) > 0 {
-			if id := text(decodeObject(a.body)["id"]); id != "" {
+			if id := document.Text(document.DecodeObject(a.body)["id"]); id != "" {
 				made = append(made, map[string]any{"id": id, "uri": x.path + "/" + id})
 			}
 		}
@@ -154,11 +156,11 @@ func (s *Sandbox) plan(c *request, actions []action) (calls []*request, problem 
 		if x == nil {
 			continue
 		}
-		if !x.known || x.at.org != c.at.org {
+		if !x.known || x.at.Org != c.at.Org {
 			return nil, "Error occurred while executing " + a.operation + " " + a.resource + ": " + saysNotFound, nil
 		}
 		if a.body != nil {
-			x.body, x.doc = encode(a.body), a.body
+			x.body, x.doc = document.Encode(a.body), a.body
 		}
 		calls = append(calls, x)
 	}
@@ -203,8 +205,8 @@ func actionsOf(v any) []action {
 	list, _ := v.([]any)
 	out := make([]action, 0, len(list))
 	for _, v := range list {
-		o := objectOf(v)
-		out = append(out, action{text(o["resource"]), text(o["operation"]), objectOf(o["body"])})
+		o := document.Object(v)
+		out = append(out, action{document.Text(o["resource"]), document.Text(o["operation"]), document.Object(o["body"])})
 	}
 	return out
 }

@@ -1,6 +1,10 @@
 package sandbox
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+)
 
 // Answers are kept encoded: a benchmark is to measure the broker, not this.
 const (
@@ -38,7 +42,7 @@ func (c *cache) init() {
 }
 
 func (c *cache) shard(k *cacheKey) *cacheShard {
-	return &c.shards[hashString(k.path)%cacheShards]
+	return &c.shards[document.Hash(k.path)%cacheShards]
 }
 
 // get gives an answer as it would be made again; nil when it is not known.

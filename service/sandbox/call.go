@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // mostBody bounds a request's body, in bytes.
@@ -20,8 +23,8 @@ type request struct {
 	now     time.Time // when it was counted
 	path    string    // below /api/v1, with the slash in front
 	route   *route    // nil: no such operation
-	params  []param
-	at      entity
+	params  []document.Param
+	at      inventory.Entity
 	known   bool // the organization, network and device of the path exist
 	allowed map[string]bool
 	body    []byte
@@ -30,7 +33,7 @@ type request struct {
 	id      string // X-Request-Id
 
 	values    url.Values
-	store     [6]param
+	store     [6]document.Param
 	extraTime time.Duration // how long it takes beside the latency
 	done      func()        // when it is over
 	// underway: the answer shows something that time will change.
@@ -50,7 +53,7 @@ type response struct {
 }
 
 func (s *Sandbox) requestID() string {
-	return strconv.FormatUint(mix(s.opts.Seed^s.serial.Add(1))|1<<63, 16)
+	return strconv.FormatUint(document.Mix(s.opts.Seed^s.serial.Add(1))|1<<63, 16)
 }
 
 // api serves one request below /api/v1.
@@ -113,7 +116,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // locate finds the operation and whose budget pays for it.
 func (s *Sandbox) locate(c *request) {
-	c.at = nowhere()
+	c.at = inventory.Nowhere()
 	var values [6]string
 	verb := verbOf(c.r.Method)
 	if verb >= 0 {
@@ -122,25 +125,25 @@ func (s *Sandbox) locate(c *request) {
 		if c.route != nil {
 			c.params = c.store[:0]
 			for i, name := range c.route.params {
-				c.params = append(c.params, param{name, v[i]})
+				c.params = append(c.params, document.Param{Name: name, Value: v[i]})
 			}
 		}
 	}
 	c.known = true
 	for i, p := range c.params {
 		at, ok := c.at, true
-		switch p.name {
+		switch p.Name {
 		case "organizationId":
-			at, ok = s.inventory.organization(p.value)
+			at, ok = s.inventory.Organization(p.Value)
 		case "networkId":
-			at, ok = s.inventory.network(p.value)
+			at, ok = s.inventory.Network(p.Value)
 		case "serial":
-			at, ok = s.inventory.device(p.value)
+			at, ok = s.inventory.Device(p.Value)
 		default:
 			continue
 		}
 		if i > 0 {
-			ok = ok && at.org == c.at.org
+			ok = ok && at.Org == c.at.Org
 			if !ok && !strings.HasPrefix(c.path, "/organizations/") {
 				continue // below a network a serial may be one of another kind
 			}
@@ -150,7 +153,7 @@ func (s *Sandbox) locate(c *request) {
 			c.at = at
 		}
 	}
-	c.org = s.orgState(c.at.org)
+	c.org = s.orgState(c.at.Org)
 }
 
 func (s *Sandbox) observe(c *request) {
@@ -192,8 +195,8 @@ func (c *request) origin() string {
 
 func (c *request) param(name string) string {
 	for _, p := range c.params {
-		if p.name == name {
-			return p.value
+		if p.Name == name {
+			return p.Value
 		}
 	}
 	return ""
@@ -209,7 +212,7 @@ func (c *request) object() map[string]any {
 
 // refusal is an error as the vendor words them: a list of messages.
 func refusal(status int, messages ...string) *response {
-	return &response{status: status, body: encode(map[string]any{"errors": messages})}
+	return &response{status: status, body: document.Encode(map[string]any{"errors": messages})}
 }
 
 // pageNotFound is what a path that is no operation gets: a page, not JSON.

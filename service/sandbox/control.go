@@ -100,14 +100,14 @@ func (s *Sandbox) outsidePage(body []byte) error {
 // Outside lets another application take rate requests a second out of an
 // organization's budget for a time.
 func (s *Sandbox) Outside(organization string, rate float64, d time.Duration) error {
-	p, found := s.inventory.organization(organization)
+	p, found := s.inventory.Organization(organization)
 	if !found {
 		return errors.New("sandbox: there is no organization " + strconv.Quote(organization))
 	}
 	if !(rate >= 0) || rate > mostOutsideRate || d <= 0 {
 		return errors.New("sandbox: the rate cannot be below 0 or above 1000000, and the time must be above 0")
 	}
-	s.outsider(p.org, rate, d)
+	s.outsider(p.Org, rate, d)
 	return nil
 }
 
@@ -173,12 +173,12 @@ func (s *Sandbox) worldPage(r *http.Request) any {
 	}
 	most := limitOf(r, 10)
 	out := []organization{}
-	for _, i := range head(s.inventory.organizationList(), most) {
-		o := organization{ID: s.inventory.orgID(i), Networks: []network{}}
-		for _, g := range head(s.inventory.networkList(i), most) {
-			n := network{ID: s.inventory.networkID(g), Serials: []string{}}
-			for _, d := range head(s.inventory.deviceList(g), most) {
-				n.Serials = append(n.Serials, s.inventory.serial(d))
+	for _, i := range head(s.inventory.Organizations(), most) {
+		o := organization{ID: s.inventory.OrgID(i), Networks: []network{}}
+		for _, g := range head(s.inventory.Networks(i), most) {
+			n := network{ID: s.inventory.NetworkID(g), Serials: []string{}}
+			for _, d := range head(s.inventory.DevicesOfNetwork(g), most) {
+				n.Serials = append(n.Serials, s.inventory.Serial(d))
 			}
 			o.Networks = append(o.Networks, n)
 		}

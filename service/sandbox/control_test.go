@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 func sim(s *Sandbox, method, path, body string) got {
@@ -77,16 +79,16 @@ func TestTelemetry(t *testing.T) {
 		}
 		pass(time.Second)
 		rows := ask(t, s, "GET", base+"/apiRequests?userAgent=Ours&perPage=3", "")
-		if l := rows.list(t); len(l) != 3 || l[0]["operationId"] != "getOrganizationDevices" || text(l[0]["responseCode"]) != "200" {
+		if l := rows.list(t); len(l) != 3 || l[0]["operationId"] != "getOrganizationDevices" || document.Text(l[0]["responseCode"]) != "200" {
 			t.Errorf("rows: %s", rows.body)
 		}
 		next, _ := links(t, rows.header.Get("Link"))
-		if l := ask(t, s, "GET", next["next"], "").list(t); len(l) != 1 || text(l[0]["responseCode"]) != "500" {
+		if l := ask(t, s, "GET", next["next"], "").list(t); len(l) != 1 || document.Text(l[0]["responseCode"]) != "500" {
 			t.Errorf("the second page: %v", l)
 		}
 		o := ask(t, s, "GET", base+"/apiRequests/overview?timespan=3600", "").object(t, 200)
-		codes := objectOf(o["responseCodeCounts"])
-		if text(codes["500"]) != "1" || text(codes["404"]) != "1" || text(codes["200"]) != "4" || text(codes["429"]) != "0" || codes["502"] != nil {
+		codes := document.Object(o["responseCodeCounts"])
+		if document.Text(codes["500"]) != "1" || document.Text(codes["404"]) != "1" || document.Text(codes["200"]) != "4" || document.Text(codes["429"]) != "0" || codes["502"] != nil {
 			t.Errorf("overview: %v", codes)
 		}
 		by := ask(t, s, "GET", base+"/apiRequests/overview/responseCodes/byInterval?interval=120&userAgent=Ours", "").list(t)

@@ -2,10 +2,10 @@
 // other side of the wire. The daemon embeds it, the tests and the benchmarks
 // read the truth from it.
 //
-//	ids.go, inventory.go, inventorychange.go  organizations, networks and devices, and what has changed about them
+//	inventory/            organizations, networks and devices, and what has changed about them
 //	router.go, route.go   every operation of the contract, found by verb and path
-//	shape.go, builder.go,  documents made from response descriptors, the same for
-//	value.go, known.go     the same request for ever
+//	document/             documents made from response descriptors, the same for
+//	                      the same request for ever
 //	list.go, page.go      collections and the Link header
 //	store.go, write.go,   what was written, and the operations whose effect
 //	inventorywrites.go, batch.go  reaches beyond their own path

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"slices"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // filters are the query parameters by which collections can be narrowed, and
@@ -31,7 +33,7 @@ func (l *listing) filters() rowFilter {
 	for k, v := range l.c.query() {
 		name := strings.TrimSuffix(k, "[]")
 		paths := filters[name]
-		if len(paths) == 0 || !slices.ContainsFunc(paths, l.d.row.has) {
+		if len(paths) == 0 || !slices.ContainsFunc(paths, l.d.row.Has) {
 			continue
 		}
 		out = append(out, condition{paths: paths, values: v, part: k == "name" || k == "mac"})
@@ -42,13 +44,6 @@ func (l *listing) filters() rowFilter {
 		}
 	}
 	return out
-}
-
-// has says whether rows of the shape can have the property.
-func (s *shape) has(path string) bool {
-	name, rest, more := strings.Cut(path, ".")
-	f := s.find(name)
-	return f != nil && (!more || (f.sub != nil && f.sub.has(rest)))
 }
 
 func (w rowFilter) match(row map[string]any) bool {
@@ -67,7 +62,7 @@ func (c condition) match(row map[string]any) bool {
 				return slices.Contains(c.values, batchState(o))
 			}
 		}
-		for _, have := range append(texts(row[path]), textAt(row, path)) {
+		for _, have := range append(document.Texts(row[path]), document.TextAt(row, path)) {
 			for _, want := range c.values {
 				if have != "" && (have == want || (c.part && strings.Contains(have, want))) {
 					return true

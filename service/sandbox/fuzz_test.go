@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // FuzzRequest sends anything at all: no panic, and always an answer that HTTP allows.
@@ -28,7 +30,7 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("status %d", w.Code)
 		}
 		if w.Code != http.StatusNoContent && strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
-			if _, err := decode(w.Body.Bytes()); err != nil {
+			if _, err := document.Decode(w.Body.Bytes()); err != nil {
 				t.Errorf("%s %s: not JSON: %.200s", method, path, w.Body)
 			}
 		}

@@ -4,58 +4,16 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-)
 
-// Ids lead back to what they name, in every shape of world.
-func TestIDsAreInvertible(t *testing.T) {
-	t.Parallel()
-	for _, w := range []layout{{3, 4, 5}, {1, 1, 1}, {10_000, 2, 3}, {5, 0, 0}, {4, 3, 0}, {2, 1000, 70}} {
-		for i := 0; i < w.orgs; i += 1 + w.orgs/100 {
-			if got, ok := w.orgIndex(w.orgID(i)); !ok || got != i {
-				t.Fatalf("%+v: organization %d is %s is %d, %v", w, i, w.orgID(i), got, ok)
-			}
-			for s := range spares {
-				d := w.spare(i, s)
-				if got, ok := w.serialIndex(w.serial(d)); !ok || got != d || w.deviceOrg(d) != i {
-					t.Fatalf("%+v: spare %d of %d is %s is %d of %d", w, d, i, w.serial(d), got, w.deviceOrg(d))
-				}
-			}
-		}
-		seen := map[string]bool{}
-		for g := range min(w.orgs*w.nets, 500) {
-			id := w.networkID(g)
-			if got, ok := w.networkIndex(id); !ok || got != g || seen[id] {
-				t.Fatalf("%+v: network %d is %s is %d, %v", w, g, id, got, ok)
-			}
-			seen[id] = true
-		}
-		for d := range min(w.orgs*w.nets*w.devs, 500) {
-			id := w.serial(d)
-			if got, ok := w.serialIndex(id); !ok || got != d || seen[id] {
-				t.Fatalf("%+v: device %d is %s is %d, %v", w, d, id, got, ok)
-			}
-			seen[id] = true
-		}
-	}
-	w := layout{3, 4, 5}
-	for _, id := range []string{"", "0", "2930417", "2930419", "2930424", "99999999999999999999", "-1", "x", "N_1", "L_24329156", "Q2XX-2222-2222", "Q2MD-2222-222", "N_", "02930418"} {
-		if _, ok := w.orgIndex(id); ok {
-			t.Errorf("%q is no organization", id)
-		}
-		if _, ok := w.networkIndex(id); ok {
-			t.Errorf("%q is no network", id)
-		}
-		if _, ok := w.serialIndex(id); ok {
-			t.Errorf("%q is no device", id)
-		}
-	}
-}
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
+)
 
 // ids reads one property of every row.
 func ids(rows []map[string]any, name string) []string {
 	var out []string
 	for _, r := range rows {
-		out = append(out, text(r[name]))
+		out = append(out, document.Text(r[name]))
 	}
 	return out
 }
@@ -66,31 +24,31 @@ func TestWorldHangsTogether(t *testing.T) {
 	s := newSandbox(t, open())
 	var devices int
 	for _, o := range ask(t, s, "GET", "/organizations", "").list(t) {
-		org := text(o["id"])
+		org := document.Text(o["id"])
 		if name := ask(t, s, "GET", "/organizations/"+org, "").object(t, 200)["name"]; name != o["name"] {
 			t.Errorf("organization %s is called %v and %v", org, o["name"], name)
 		}
-		inventory := ids(ask(t, s, "GET", "/organizations/"+org+"/inventory/devices", "").list(t), "serial")
+		stock := ids(ask(t, s, "GET", "/organizations/"+org+"/inventory/devices", "").list(t), "serial")
 		all := ids(ask(t, s, "GET", "/organizations/"+org+"/devices", "").list(t), "serial")
 		statuses := ids(ask(t, s, "GET", "/organizations/"+org+"/devices/statuses", "").list(t), "serial")
 		if !slices.Equal(all, statuses) {
 			t.Errorf("statuses of %v, devices %v", statuses, all)
 		}
-		if len(inventory) != len(all)+spares {
-			t.Errorf("%d in the inventory, %d in networks", len(inventory), len(all))
+		if len(stock) != len(all)+inventory.Spares {
+			t.Errorf("%d in the inventory, %d in networks", len(stock), len(all))
 		}
 		var inNetworks []string
 		for _, n := range ask(t, s, "GET", "/organizations/"+org+"/networks", "").list(t) {
-			id := text(n["id"])
+			id := document.Text(n["id"])
 			single := ask(t, s, "GET", "/networks/"+id, "")
 			if single.object(t, 200)["organizationId"] != org || n["organizationId"] != org {
 				t.Errorf("network %s of %s is said to be of %v", id, org, n["organizationId"])
 			}
-			if string(encode(n)) != string(encode(single.object(t, 200))) {
-				t.Errorf("the network alone: %s, in the list: %s", single.body, encode(n))
+			if string(document.Encode(n)) != string(document.Encode(single.object(t, 200))) {
+				t.Errorf("the network alone: %s, in the list: %s", single.body, document.Encode(n))
 			}
 			for _, d := range ask(t, s, "GET", "/networks/"+id+"/devices", "").list(t) {
-				serial := text(d["serial"])
+				serial := document.Text(d["serial"])
 				inNetworks = append(inNetworks, serial)
 				devices++
 				alone := ask(t, s, "GET", "/devices/"+serial, "").object(t, 200)
@@ -140,7 +98,7 @@ func TestNetworkMove(t *testing.T) {
 	before := len(ask(t, s, "GET", "/organizations/"+to+"/devices", "").list(t))
 	body := `{"network":{"id":"` + network + `"},"organizations":{"target":{"id":"` + to + `"}}}`
 	o := ask(t, s, "POST", "/organizations/"+from+"/networks/moves", body).object(t, 201)
-	if textAt(o, "result.status") != "completed" || textAt(o, "organizations.source.id") != from {
+	if document.TextAt(o, "result.status") != "completed" || document.TextAt(o, "organizations.source.id") != from {
 		t.Fatalf("move: %v", o)
 	}
 	if o := ask(t, s, "GET", "/networks/"+network, "").object(t, 200); o["organizationId"] != to {
@@ -156,7 +114,7 @@ func TestNetworkMove(t *testing.T) {
 	if n := s.Organization(to).Operations["getDevice"].Arrived; n != 1 {
 		t.Errorf("the device's new owner paid %d times", n)
 	}
-	if o := ask(t, s, "POST", "/organizations/"+from+"/networks/moves", body).object(t, 201); textAt(o, "result.status") != "failed" {
+	if o := ask(t, s, "POST", "/organizations/"+from+"/networks/moves", body).object(t, 201); document.TextAt(o, "result.status") != "failed" {
 		t.Errorf("the second move: %v", o)
 	}
 	if rows := ask(t, s, "GET", "/organizations/"+from+"/networks/moves", "").object(t, 200); len(rows["items"].([]any)) != 2 {
@@ -168,12 +126,12 @@ func TestClaimAndRemove(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, open())
 	org, network := s.OrganizationID(0), s.NetworkID(0, 0)
-	spare := s.inventory.serial(s.inventory.spare(0, 0))
+	spare := s.inventory.Serial(s.inventory.Spare(0, 0))
 	if o := ask(t, s, "GET", "/devices/"+spare, "").object(t, 200); o["networkId"] != nil {
 		t.Errorf("a spare in %v", o["networkId"])
 	}
 	o := ask(t, s, "POST", "/networks/"+network+"/devices/claim", `{"serials":["`+spare+`","`+s.Serial(1, 0, 0)+`"],"addAtomically":false}`).object(t, 200)
-	if !slices.Equal(texts(o["serials"]), []string{spare}) || len(o["errors"].([]any)) != 1 {
+	if !slices.Equal(document.Texts(o["serials"]), []string{spare}) || len(o["errors"].([]any)) != 1 {
 		t.Errorf("claim: %v", o)
 	}
 	if g := ask(t, s, "POST", "/networks/"+network+"/devices/claim", `{"serials":["`+spare+`"]}`); g.status != 400 {

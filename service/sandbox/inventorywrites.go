@@ -3,46 +3,49 @@ package sandbox
 import (
 	"net/http"
 	"slices"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // nobody is the state that answers for /organizations itself.
 func (s *Sandbox) nobody() *orgState { return s.orgState(-1) }
 
 // store keeps a new organization or network, with what was sent laid over it.
-func (s *Sandbox) keepNew(c *request, d *answerForm, at entity, path, id string) *response {
-	m := builder{inventory: s.inventory, at: at, key: d.key, id: id}
-	o := decodeObject(m.object(nil, d.shape, s.seed(path), d.subject, 0))
-	if fit, ok := d.shape.conform(c.object()); ok {
-		o = merge(o, fit.(map[string]any))
+func (s *Sandbox) keepNew(c *request, d *answerForm, at inventory.Entity, path, id string) *response {
+	m := document.Builder{Inventory: s.inventory, At: at, Key: d.key, ID: id}
+	o := document.DecodeObject(m.Object(nil, d.shape, s.seed(path), d.subject, 0))
+	if fit, ok := d.shape.Conform(c.object()); ok {
+		o = document.Merge(o, fit.(map[string]any))
 	}
-	doc := &document{body: encode(o), shape: d.shape, since: c.now, ready: c.now}
+	doc := &resource{body: document.Encode(o), shape: d.shape, since: c.now, ready: c.now}
 	s.store.put(path, doc)
 	return &response{status: d.status, body: doc.body}
 }
 
 func (s *Sandbox) createOrganization(c *request, d *answerForm) *response {
-	name := text(c.object()["name"])
+	name := document.Text(c.object()["name"])
 	if name == "" {
 		return refusal(http.StatusBadRequest, "'name' must be provided")
 	}
-	i := s.inventory.createOrganization(name)
+	i := s.inventory.CreateOrganization(name)
 	s.nobody().version.Add(1)
-	at := entity{org: i, network: -1, device: -1, orgName: name}
-	return s.keepNew(c, d, at, "/organizations/"+s.inventory.orgID(i), s.inventory.orgID(i))
+	at := inventory.Entity{Org: i, Network: -1, Device: -1, OrgName: name}
+	return s.keepNew(c, d, at, "/organizations/"+s.inventory.OrgID(i), s.inventory.OrgID(i))
 }
 
 // rename merges a body into an organization, network or device, whose name the
 // other answers show.
 func (s *Sandbox) rename(c *request, d *answerForm) *response {
 	a := s.put(c, d)
-	if name := text(c.object()["name"]); name != "" && a.status < 300 {
+	if name := document.Text(c.object()["name"]); name != "" && a.status < 300 {
 		switch {
-		case c.at.device >= 0:
-			s.inventory.renameDevice(c.at.device, name)
-		case c.at.network >= 0:
-			s.inventory.renameNetwork(c.at.network, name)
-		case c.at.org >= 0 && c.param("organizationId") != "":
-			s.inventory.renameOrganization(c.at.org, name)
+		case c.at.Device >= 0:
+			s.inventory.RenameDevice(c.at.Device, name)
+		case c.at.Network >= 0:
+			s.inventory.RenameNetwork(c.at.Network, name)
+		case c.at.Org >= 0 && c.param("organizationId") != "":
+			s.inventory.RenameOrganization(c.at.Org, name)
 		}
 	}
 	if c.param("organizationId") != "" {
@@ -52,29 +55,29 @@ func (s *Sandbox) rename(c *request, d *answerForm) *response {
 }
 
 func (s *Sandbox) deleteOrganization(c *request, d *answerForm) *response {
-	s.inventory.deleteOrganization(c.at.org)
+	s.inventory.DeleteOrganization(c.at.Org)
 	s.nobody().version.Add(1)
 	return &response{status: d.status}
 }
 
 func (s *Sandbox) createNetwork(c *request, d *answerForm) *response {
 	body := c.object()
-	name, products := text(body["name"]), texts(body["productTypes"])
+	name, products := document.Text(body["name"]), document.Texts(body["productTypes"])
 	if name == "" {
 		return refusal(http.StatusBadRequest, "'name' must be provided")
 	}
 	if len(products) == 0 {
 		return refusal(http.StatusBadRequest, "'productTypes' must be provided")
 	}
-	g := s.inventory.createNetwork(c.at.org, name, products)
-	at, _ := s.inventory.networkAt(g)
-	return s.keepNew(c, d, at, "/networks/"+s.inventory.networkID(g), s.inventory.networkID(g))
+	g := s.inventory.CreateNetwork(c.at.Org, name, products)
+	at, _ := s.inventory.NetworkAt(g)
+	return s.keepNew(c, d, at, "/networks/"+s.inventory.NetworkID(g), s.inventory.NetworkID(g))
 }
 
 // deleteNetwork deletes one network of an organization at a time: the documented
 // refusal of a second one is a 400 that may be tried again.
 func (s *Sandbox) deleteNetwork(c *request, d *answerForm) *response {
-	if c.at.network < 0 {
+	if c.at.Network < 0 {
 		return refusal(http.StatusNotFound, saysNotFound)
 	}
 	a := c.org
@@ -93,70 +96,65 @@ func (s *Sandbox) deleteNetwork(c *request, d *answerForm) *response {
 		defer a.mu.Unlock()
 		a.deletes--
 	}
-	s.inventory.deleteNetwork(c.at.network)
+	s.inventory.DeleteNetwork(c.at.Network)
 	return &response{status: d.status}
 }
 
 func (s *Sandbox) combineNetworks(c *request, d *answerForm) *response {
 	body := c.object()
-	name := text(body["name"])
+	name := document.Text(body["name"])
 	if name == "" {
 		return refusal(http.StatusBadRequest, "'name' must be provided")
 	}
 	var products []string
 	var devices []int
 	var merged []int
-	for _, id := range texts(body["networkIds"]) {
-		p, ok := s.inventory.network(id)
-		if !ok || p.org != c.at.org || p.network < 0 {
+	for _, id := range document.Texts(body["networkIds"]) {
+		p, ok := s.inventory.Network(id)
+		if !ok || p.Org != c.at.Org || p.Network < 0 {
 			return refusal(http.StatusBadRequest, "Network "+id+" is not in this organization")
 		}
-		merged = append(merged, p.network)
-		devices = append(devices, s.inventory.deviceList(p.network)...)
-		for _, product := range p.products {
+		merged = append(merged, p.Network)
+		devices = append(devices, s.inventory.DevicesOfNetwork(p.Network)...)
+		for _, product := range p.Products {
 			if !slices.Contains(products, product) {
 				products = append(products, product)
 			}
 		}
 	}
-	g := s.inventory.createNetwork(c.at.org, name, products)
+	g := s.inventory.CreateNetwork(c.at.Org, name, products)
 	for _, old := range merged {
-		s.inventory.deleteNetwork(old)
+		s.inventory.DeleteNetwork(old)
 	}
 	for _, device := range devices {
-		s.inventory.placeDevice(device, c.at.org, g)
+		s.inventory.PlaceDevice(device, c.at.Org, g)
 	}
-	at, _ := s.inventory.networkAt(g)
-	m := builder{inventory: s.inventory, at: at}
-	return &response{status: d.status, body: m.document(nil, d, s.seed("/networks/"+s.inventory.networkID(g)))}
+	at, _ := s.inventory.NetworkAt(g)
+	m := document.Builder{Inventory: s.inventory, At: at}
+	return &response{status: d.status, body: d.build(nil, m, s.seed("/networks/"+s.inventory.NetworkID(g)))}
 }
 
 // moveNetwork gives a network to another organization. What is wrong with the
 // request is told in the answer of a success, as the vendor does.
 func (s *Sandbox) moveNetwork(c *request, d *answerForm) *response {
 	body := c.object()
-	p, ok := s.inventory.network(textAt(body, "network.id"))
-	target, found := s.inventory.organization(textAt(body, "organizations.target.id"))
+	p, ok := s.inventory.Network(document.TextAt(body, "network.id"))
+	target, found := s.inventory.Organization(document.TextAt(body, "organizations.target.id"))
 	result := map[string]any{"status": "completed"}
 	switch {
-	case !ok || p.org != c.at.org || p.network < 0:
+	case !ok || p.Org != c.at.Org || p.Network < 0:
 		result = map[string]any{"status": "failed", "reason": "Cannot move network: it is not in the source organization."}
-	case !found || (c.allowed != nil && !c.allowed[s.inventory.orgID(target.org)]):
+	case !found || (c.allowed != nil && !c.allowed[s.inventory.OrgID(target.Org)]):
 		result = map[string]any{"status": "failed", "reason": "Cannot move network: Target organization is invalid or inaccessible."}
 	case body["simulate"] == true:
 	default:
-		s.inventory.moveNetwork(p.network, target.org)
-		s.orgState(target.org).version.Add(1)
+		s.inventory.MoveNetwork(p.Network, target.Org)
+		s.orgState(target.Org).version.Add(1)
 	}
 	body["result"] = result
-	body["organizations"] = merge(map[string]any{"source": map[string]any{"id": c.org.id}}, objectOf(body["organizations"]))
+	body["organizations"] = document.Merge(map[string]any{"source": map[string]any{"id": c.org.id}}, document.Object(body["organizations"]))
 	c.doc = body
 	return s.post(c, d)
-}
-
-func objectOf(v any) map[string]any {
-	o, _ := v.(map[string]any)
-	return o
 }
 
 // claimDevices puts devices of the inventory into a network. A device of another
@@ -166,9 +164,9 @@ func (s *Sandbox) claimDevices(c *request, d *answerForm) *response {
 	body := c.object()
 	var placed []int
 	claimed, failed := []any{}, []any{}
-	for _, serial := range texts(body["serials"]) {
-		device, org, network, ok := s.inventory.inventoryOf(serial)
-		if ok && (org != c.at.org || network >= 0) {
+	for _, serial := range document.Texts(body["serials"]) {
+		device, org, network, ok := s.inventory.Claimed(serial)
+		if ok && (org != c.at.Org || network >= 0) {
 			says := "Device already claimed"
 			if body["addAtomically"] != false {
 				return refusal(http.StatusBadRequest, "Device with serial "+serial+" is already claimed")
@@ -182,41 +180,41 @@ func (s *Sandbox) claimDevices(c *request, d *answerForm) *response {
 		}
 	}
 	for _, device := range placed {
-		s.inventory.placeDevice(device, c.at.org, c.at.network)
+		s.inventory.PlaceDevice(device, c.at.Org, c.at.Network)
 	}
 	return s.respondFields(d, map[string]any{"serials": claimed, "errors": failed})
 }
 
 func (s *Sandbox) removeDevice(c *request, d *answerForm) *response {
-	serial := text(c.object()["serial"])
-	if device, org, network, ok := s.inventory.inventoryOf(serial); ok {
-		if org != c.at.org || network != c.at.network {
+	serial := document.Text(c.object()["serial"])
+	if device, org, network, ok := s.inventory.Claimed(serial); ok {
+		if org != c.at.Org || network != c.at.Network {
 			return refusal(http.StatusBadRequest, "Device with serial "+serial+" is not in this network")
 		}
-		s.inventory.placeDevice(device, org, -1)
+		s.inventory.PlaceDevice(device, org, -1)
 	}
 	return &response{status: d.status}
 }
 
 func (s *Sandbox) claimInventory(c *request, d *answerForm) *response {
-	serials := texts(c.object()["serials"])
+	serials := document.Texts(c.object()["serials"])
 	for _, serial := range serials {
-		if _, _, _, taken := s.inventory.inventoryOf(serial); taken {
+		if _, _, _, taken := s.inventory.Claimed(serial); taken {
 			return refusal(http.StatusBadRequest, "Devices already claimed")
 		}
 	}
 	for _, serial := range serials {
-		if device, ok := s.inventory.serialIndex(serial); ok {
-			s.inventory.placeDevice(device, c.at.org, -1)
+		if device, ok := s.inventory.SerialIndex(serial); ok {
+			s.inventory.PlaceDevice(device, c.at.Org, -1)
 		}
 	}
 	return s.echo(c, d)
 }
 
 func (s *Sandbox) releaseInventory(c *request, d *answerForm) *response {
-	for _, serial := range texts(c.object()["serials"]) {
-		if device, org, _, ok := s.inventory.inventoryOf(serial); ok && org == c.at.org {
-			s.inventory.releaseDevice(device)
+	for _, serial := range document.Texts(c.object()["serials"]) {
+		if device, org, _, ok := s.inventory.Claimed(serial); ok && org == c.at.Org {
+			s.inventory.ReleaseDevice(device)
 		}
 	}
 	return s.echo(c, d)
@@ -224,6 +222,6 @@ func (s *Sandbox) releaseInventory(c *request, d *answerForm) *response {
 
 // respondFields answers with exactly these properties, as far as the answer has them.
 func (s *Sandbox) respondFields(d *answerForm, o map[string]any) *response {
-	fit, _ := d.shape.conform(o)
-	return &response{status: d.status, body: encode(fit)}
+	fit, _ := d.shape.Conform(o)
+	return &response{status: d.status, body: document.Encode(fit)}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // The bucket by hand: at which second which request finds a token.
@@ -57,7 +59,7 @@ func TestMeter(t *testing.T) {
 		var at []float64
 		now := 0.0
 		for i := range uint64(200) {
-			now += float64(mix(seed*1000+i)%1000) / 1000 * 0.15
+			now += float64(document.Mix(seed*1000+i)%1000) / 1000 * 0.15
 			at = append(at, now)
 			m.count(start.Add(time.Duration(now*float64(time.Second))), 10, 10)
 		}

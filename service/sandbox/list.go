@@ -7,6 +7,8 @@ import (
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // Rows of a collection that is made up, where Options.Rows does not say: enough
@@ -36,25 +38,25 @@ type listing struct {
 }
 
 func (s *Sandbox) listing(c *request, d *answerForm) *listing {
-	l := &listing{c: c, d: d, base: c.path + "/", salt: hashString(c.path) % 1e11, events: d.style == apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD}
+	l := &listing{c: c, d: d, base: c.path + "/", salt: document.Hash(c.path) % 1e11, events: d.style == apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD}
 	own := c.route.op.GetId()
 	switch d.kind {
 	case rowsOrganizations:
 		l.base = "/organizations/"
-		l.world = s.inventory.organizationList()
+		l.world = s.inventory.Organizations()
 		if allowed := c.allowed; allowed != nil {
-			l.world = slices.DeleteFunc(l.world, func(i int) bool { return !allowed[s.inventory.orgID(i)] })
+			l.world = slices.DeleteFunc(l.world, func(i int) bool { return !allowed[s.inventory.OrgID(i)] })
 		}
 	case rowsNetworks:
-		l.world = s.inventory.networkList(c.at.org)
+		l.world = s.inventory.Networks(c.at.Org)
 		if own == "getOrganizationNetworks" {
 			l.base = "/networks/"
 		}
 	case rowsDevices, rowsInventory:
-		if c.at.network >= 0 {
-			l.world = s.inventory.deviceList(c.at.network)
+		if c.at.Network >= 0 {
+			l.world = s.inventory.DevicesOfNetwork(c.at.Network)
 		} else {
-			l.world = s.inventory.deviceListOf(c.at.org, d.kind == rowsInventory)
+			l.world = s.inventory.Devices(c.at.Org, d.kind == rowsInventory)
 		}
 		if own == "getOrganizationDevices" || own == "getNetworkDevices" || d.kind == rowsInventory {
 			l.base = "/devices/"
@@ -73,7 +75,7 @@ func (s *Sandbox) madeRows(c *request, d *answerForm) int {
 	case strings.HasSuffix(c.route.op.GetPath(), "/ssids") && d.key == "number":
 		return ssidRows
 	case c.route.op.GetId() == "getOrganizationConfigTemplates":
-		return templates
+		return inventory.Templates
 	case s.opts.Rows > 0:
 		return s.opts.Rows
 	case d.style == apiv1.PagingStyle_PAGING_STYLE_LINK_BACKWARD:
@@ -95,11 +97,11 @@ func (l *listing) key(i int) string {
 	if l.world != nil {
 		switch l.d.kind {
 		case rowsOrganizations:
-			return e.orgID(l.world[i])
+			return e.OrgID(l.world[i])
 		case rowsNetworks:
-			return e.networkID(l.world[i])
+			return e.NetworkID(l.world[i])
 		}
-		return e.serial(l.world[i])
+		return e.Serial(l.world[i])
 	}
 	if i >= l.made {
 		return l.created[i-l.made]
@@ -108,10 +110,10 @@ func (l *listing) key(i int) string {
 	case l.events:
 		return eventTime(i).Format(time.RFC3339)
 	case l.c.route.op.GetId() == "getOrganizationConfigTemplates":
-		return e.templateID(l.c.at.org, i)
+		return e.TemplateID(l.c.at.Org, i)
 	case l.d.key == "number" && l.made == ssidRows:
 		return strconv.Itoa(i)
-	case l.d.key == "portId", l.d.key == "number", l.d.row.find(l.d.key) != nil && l.d.row.find(l.d.key).kind == kindInt:
+	case l.d.key == "portId", l.d.key == "number", l.d.row.Find(l.d.key) != nil && l.d.row.Find(l.d.key).Kind == document.KindInt:
 		return strconv.Itoa(i + 1)
 	}
 	return madeID(l.salt, i)
@@ -123,7 +125,7 @@ func madeID(salt uint64, i int) string {
 }
 
 // eventTime is when event i happened, the newest first.
-func eventTime(i int) time.Time { return time.Unix(epoch-int64(i)*60, 0).UTC() }
+func eventTime(i int) time.Time { return time.Unix(document.Epoch-int64(i)*60, 0).UTC() }
 
 // find is the inverse of key.
 func (l *listing) find(key string) (int, bool) {
@@ -132,7 +134,7 @@ func (l *listing) find(key string) (int, bool) {
 		return i, i >= 0
 	}
 	if l.world == nil {
-		if v, ok := digits(key); ok {
+		if v, ok := inventory.ParseNumber(key); ok {
 			for _, i := range [...]int64{v, v - 1, v % 1_000_000} {
 				if i >= 0 && i < int64(l.made) && l.key(int(i)) == key {
 					return int(i), true
@@ -154,45 +156,22 @@ func (l *listing) find(key string) (int, bool) {
 
 // place is where row i is: the thing itself, or for a row that is made up some
 // network and device of the caller's, so that ids in it lead somewhere.
-func (l *listing) place(i int) entity {
+func (l *listing) place(i int) inventory.Entity {
 	e, at := l.c.s.inventory, l.c.at
 	if l.world != nil {
-		var p entity
+		var p inventory.Entity
 		switch l.d.kind {
 		case rowsOrganizations:
-			p = entity{org: l.world[i], network: -1, device: -1}
-			e.describeOrg(&p)
+			p = inventory.Entity{Org: l.world[i], Network: -1, Device: -1}
+			e.DescribeOrg(&p)
 		case rowsNetworks:
-			p, _ = e.networkAt(l.world[i])
+			p, _ = e.NetworkAt(l.world[i])
 		default:
-			p, _ = e.deviceAt(l.world[i])
+			p, _ = e.DeviceAt(l.world[i])
 		}
 		return p
 	}
-	return e.near(at, i)
-}
-
-// near gives the i-th neighbour of a place that names no device yet.
-func (e *inventory) near(at entity, i int) entity {
-	if at.device >= 0 || at.org < 0 {
-		return at
-	}
-	g := at.network
-	if g < 0 && at.org < e.layout.orgs && e.nets > 0 {
-		g = at.org*e.nets + i%e.nets
-		if p, ok := e.networkAt(g); ok && p.org == at.org {
-			at = p
-		} else {
-			return at
-		}
-	}
-	if g < 0 || g >= e.layout.orgs*e.nets || e.devs == 0 {
-		return at
-	}
-	if p, ok := e.deviceAt(g*e.devs + i%e.devs); ok && p.network == at.network {
-		return p
-	}
-	return at
+	return e.Near(at, i)
 }
 
 // row writes row i.
@@ -202,18 +181,18 @@ func (l *listing) row(dst []byte, i int) []byte {
 	}
 	s, key := l.c.s, l.key(i)
 	path := l.base + key
-	m := builder{inventory: s.inventory, at: l.place(i), params: l.c.params, key: l.d.key, id: key}
-	m.disabled = m.at.org >= 0 && s.disabled[s.inventory.orgID(m.at.org)]
+	m := document.Builder{Inventory: s.inventory, At: l.place(i), Params: l.c.params, Key: l.d.key, ID: key}
+	m.APIDisabled = m.At.Org >= 0 && s.disabled[s.inventory.OrgID(m.At.Org)]
 	if l.events {
-		m.key = "occurredAt"
+		m.Key = "occurredAt"
 	}
 	if l.d.row == nil {
-		return m.single(dst, l.d.rows, mix(hashString(path)^s.opts.Seed), 0)
+		return m.Single(dst, l.d.rows, document.Mix(document.Hash(path)^s.opts.Seed), 0)
 	}
-	made := func(dst []byte) []byte { return m.object(dst, l.d.row, s.seed(path), l.d.subject, 0) }
+	made := func(dst []byte) []byte { return m.Object(dst, l.d.row, s.seed(path), l.d.subject, 0) }
 	doc := s.store.get(path)
 	if doc == nil {
 		return made(dst)
 	}
-	return append(dst, encode(s.shown(l.c, doc, l.d.row, made))...)
+	return append(dst, document.Encode(s.shown(l.c, doc, l.d.row, made))...)
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -63,7 +64,7 @@ func (g got) object(t testing.TB, status int) map[string]any {
 	if g.status != status {
 		t.Fatalf("status %d, want %d: %s", g.status, status, g.body)
 	}
-	o := decodeObject([]byte(g.body))
+	o := document.DecodeObject([]byte(g.body))
 	if o == nil {
 		t.Fatalf("not an object: %s", g.body)
 	}

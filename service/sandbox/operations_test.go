@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // fillPath puts ids of the world into an operation's path.
@@ -49,7 +52,7 @@ func TestEveryOperation(t *testing.T) {
 			body = `{"name":"New","productTypes":["switch"]}`
 		case "getOrganizationActionBatch", "updateOrganizationActionBatch", "deleteOrganizationActionBatch":
 			o := ask(t, s, "POST", fillPath(s, "/organizations/{organizationId}/actionBatches"), "{}").object(t, 201)
-			path = fillPath(s, "/organizations/{organizationId}/actionBatches") + "/" + text(o["id"])
+			path = fillPath(s, "/organizations/{organizationId}/actionBatches") + "/" + document.Text(o["id"])
 		}
 		if r.op.GetRequestField() != "" {
 			body = "[]"
@@ -73,7 +76,7 @@ func TestEveryOperation(t *testing.T) {
 		if out.FullName() == "google.protobuf.Empty" {
 			continue
 		}
-		v, err := decode([]byte(g.body))
+		v, err := document.Decode([]byte(g.body))
 		if err != nil {
 			t.Errorf("%s: not JSON: %v: %.200s", id, err, g.body)
 			continue
@@ -100,17 +103,17 @@ func TestEveryWrite(t *testing.T) {
 		if (r.verb != verbPut && r.verb != verbPost) || strings.Contains(id, "ActionBatch") {
 			continue
 		}
-		in := s.shapes.get(r.method.Descriptor.Input())
-		m := builder{inventory: s.inventory, at: nowhere()}
-		o := decodeObject(m.object(nil, in, 99, subjectNone, 0))
+		in := s.shapes.Of(r.method.Descriptor.Input())
+		m := document.Builder{Inventory: s.inventory, At: inventory.Nowhere()}
+		o := document.DecodeObject(m.Object(nil, in, 99, document.SubjectNone, 0))
 		for _, p := range r.params {
 			delete(o, p)
 		}
-		body := encode(o)
+		body := document.Encode(o)
 		if f := r.op.GetRequestField(); f != "" {
 			fd := r.method.Descriptor.Input().Fields().ByName(protoreflect.Name(f))
-			name, _ := binding(fd)
-			body = encode(o[name])
+			name, _ := document.Binding(fd)
+			body = document.Encode(o[name])
 		}
 		g := ask(t, s, [...]string{"GET", "PUT", "POST", "DELETE"}[r.verb], fillPath(s, r.op.GetPath()), string(body))
 		if id == "combineOrganizationNetworks" { // of networks that are not there
@@ -127,7 +130,7 @@ func TestEveryWrite(t *testing.T) {
 		if g.status == 204 || out.FullName() == "google.protobuf.Empty" {
 			continue
 		}
-		v, err := decode([]byte(g.body))
+		v, err := document.Decode([]byte(g.body))
 		if err != nil {
 			t.Errorf("%s: %v", id, err)
 			continue
@@ -142,10 +145,10 @@ func TestEveryWrite(t *testing.T) {
 		}
 		back, _ := v.(map[string]any)
 		for k, x := range o {
-			if f := s.form(r).shape.find(k); f != nil && back != nil && f.kind != kindObject && k != s.form(r).key && k != "status" && k != "url" {
-				if fit, ok := f.conform(x); ok {
+			if f := s.form(r).shape.Find(k); f != nil && back != nil && f.Kind != document.KindObject && k != s.form(r).key && k != "status" && k != "url" {
+				if fit, ok := f.Conform(x); ok {
 					sent++
-					if string(encode(fit)) == string(encode(back[k])) {
+					if string(document.Encode(fit)) == string(document.Encode(back[k])) {
 						shown++
 					} else {
 						t.Logf("%s: %s was sent as %v and is %v", id, k, x, back[k])
@@ -162,7 +165,7 @@ func TestEveryWrite(t *testing.T) {
 // fitsMessage is the test's own reading of a descriptor, apart from shape's.
 func fitsMessage(v any, m protoreflect.MessageDescriptor, at string) error {
 	if m.Fields().Len() == 1 {
-		if name, _ := binding(m.Fields().Get(0)); name == "[]" {
+		if name, _ := document.Binding(m.Fields().Get(0)); name == "[]" {
 			return fitsField(v, m.Fields().Get(0), at)
 		}
 	}
@@ -190,7 +193,7 @@ func fitsMessage(v any, m protoreflect.MessageDescriptor, at string) error {
 	}
 	byName := map[string]protoreflect.FieldDescriptor{}
 	for i := range m.Fields().Len() {
-		name, _ := binding(m.Fields().Get(i))
+		name, _ := document.Binding(m.Fields().Get(i))
 		byName[name] = m.Fields().Get(i)
 	}
 	for k, x := range o {

@@ -56,7 +56,7 @@ func (s *Sandbox) orgState(org int) *orgState {
 	}
 	id := ""
 	if org >= 0 {
-		id = s.inventory.orgID(org)
+		id = s.inventory.OrgID(org)
 	}
 	a, _ := s.orgStates.LoadOrStore(org, &orgState{id: id})
 	return a.(*orgState)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // Tokens that every paginated operation takes: before the first row, after the last.
@@ -40,27 +41,27 @@ func (s *Sandbox) page(c *request, d *answerForm, l *listing) *response {
 		return refusal
 	}
 	a := &response{status: d.status, cacheable: true}
-	m := builder{inventory: s.inventory, at: c.at, params: c.params, counted: true, total: len(alive), remaining: len(alive) - to}
+	m := document.Builder{Inventory: s.inventory, At: c.at, Params: c.params, Counted: true, Total: len(alive), Remaining: len(alive) - to}
 	a.body = make([]byte, 0, 256*(to-from)+128)
 	if d.doc == d.rows && d.doc != nil {
 		a.body = l.rows(a.body, alive[from:to])
 	} else {
 		if l.events && to > from {
-			m.params = append(slices.Clone(m.params), param{"pageStartAt", l.key(alive[to-1])}, param{"pageEndAt", l.key(alive[from])})
+			m.Params = append(slices.Clone(m.Params), document.Param{Name: "pageStartAt", Value: l.key(alive[to-1])}, document.Param{Name: "pageEndAt", Value: l.key(alive[from])})
 		}
 		seed := s.seed(c.path)
 		a.body = append(a.body, '{')
-		for i := range d.shape.fields {
-			f := &d.shape.fields[i]
+		for i := range d.shape.Fields {
+			f := &d.shape.Fields[i]
 			if i > 0 {
 				a.body = append(a.body, ',')
 			}
-			a.body = append(a.body, f.key...)
+			a.body = append(a.body, f.Key...)
 			if f == d.rows {
 				a.body = l.rows(a.body, alive[from:to])
 				continue
 			}
-			a.body = m.field(a.body, f, mix(seed^f.hash), subjectNone, 0)
+			a.body = m.Field(a.body, f, document.Mix(seed^f.Hash), document.SubjectNone, 0)
 		}
 		a.body = append(a.body, '}')
 	}
@@ -96,7 +97,7 @@ func (l *listing) alive() []int {
 		if some && l.c.s.store.isGone(l.base+l.key(i)) {
 			continue
 		}
-		if want != nil && !want.match(decodeObject(l.row(nil, i))) {
+		if want != nil && !want.match(document.DecodeObject(l.row(nil, i))) {
 			continue
 		}
 		out = append(out, i)

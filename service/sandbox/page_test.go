@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 var linkPart = regexp.MustCompile(`<([^>]*)>; rel=("?)([a-z]+)"?`)
@@ -32,12 +33,12 @@ func rowsOf(t testing.TB, d *answerForm, g got) []any {
 	if g.status != 200 {
 		t.Fatalf("%d %s", g.status, g.body)
 	}
-	v, err := decode([]byte(g.body))
+	v, err := document.Decode([]byte(g.body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o, ok := v.(map[string]any); ok {
-		v = o[d.rows.name]
+		v = o[d.rows.Name]
 	}
 	l, _ := v.([]any)
 	return l
@@ -90,12 +91,12 @@ func TestEveryWalk(t *testing.T) {
 		for _, p := range pages {
 			all = append(all, p...)
 		}
-		if whole != nil && string(encode(all)) != string(encode(whole)) {
+		if whole != nil && string(document.Encode(all)) != string(document.Encode(whole)) {
 			t.Errorf("%s: the pages are not the whole", r.op.GetId())
 		}
 		for i := len(pages) - 2; i >= 0; i-- {
 			g := ask(t, s, "GET", last[back], "")
-			if string(encode(rowsOf(t, d, g))) != string(encode(pages[i])) {
+			if string(document.Encode(rowsOf(t, d, g))) != string(document.Encode(pages[i])) {
 				t.Errorf("%s: page %d differs on the way back", r.op.GetId(), i)
 				break
 			}

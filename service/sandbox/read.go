@@ -3,6 +3,9 @@ package sandbox
 import (
 	"net/http"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // execute does what a request asks for, and answers it.
@@ -28,7 +31,7 @@ func (c *request) readBody() *response {
 	if len(c.body) == 0 {
 		return nil
 	}
-	v, err := decode(c.body)
+	v, err := document.Decode(c.body)
 	if err != nil {
 		return refusal(http.StatusBadRequest, "There was a problem in the JSON you submitted: it cannot be read")
 	}
@@ -97,7 +100,7 @@ func (s *Sandbox) single(c *request, d *answerForm) *response {
 	if doc == nil || d.doc != nil {
 		return &response{status: d.status, body: made(nil), cacheable: true}
 	}
-	return &response{status: d.status, body: encode(s.shown(c, doc, d.shape, made)), cacheable: true}
+	return &response{status: d.status, body: document.Encode(s.shown(c, doc, d.shape, made)), cacheable: true}
 }
 
 // writtenOnly says whether the thing at a path can only be there because it was written.
@@ -106,13 +109,13 @@ func (s *Sandbox) writtenOnly(c *request) bool {
 }
 
 // builder prepares to make up the thing that a call is about.
-func (s *Sandbox) builder(c *request, d *answerForm) builder {
-	m := builder{inventory: s.inventory, at: c.at, params: c.params, disabled: s.disabled[c.org.id]}
+func (s *Sandbox) builder(c *request, d *answerForm) document.Builder {
+	m := document.Builder{Inventory: s.inventory, At: c.at, Params: c.params, APIDisabled: s.disabled[c.org.id]}
 	if n := len(c.params); n > 0 && strings.HasSuffix(c.route.op.GetPath(), "}") && d.rows == nil {
 		last := c.params[n-1]
-		m.key, m.id = d.key, last.value
-		if d.subject == subjectNone {
-			m.at = s.inventory.near(c.at, rowOf(last))
+		m.Key, m.ID = d.key, last.Value
+		if d.subject == document.SubjectNone {
+			m.At = s.inventory.Near(c.at, rowOf(last))
 		}
 	}
 	return m
@@ -120,12 +123,12 @@ func (s *Sandbox) builder(c *request, d *answerForm) builder {
 
 // rowOf guesses which row of its collection an id belongs to, so that a resource
 // speaks of the same network alone as in the list.
-func rowOf(p param) int {
-	v, ok := digits(p.value)
+func rowOf(p document.Param) int {
+	v, ok := inventory.ParseNumber(p.Value)
 	switch {
 	case !ok:
 		return 0
-	case p.name == "number":
+	case p.Name == "number":
 		return int(v)
 	case v < 1_000_000:
 		return int(max(0, v-1))
@@ -136,20 +139,20 @@ func rowOf(p param) int {
 // made writes the thing at a path as it was before anyone wrote to it.
 func (s *Sandbox) made(dst []byte, c *request, d *answerForm, path string) []byte {
 	m := s.builder(c, d)
-	return m.document(dst, d, s.seed(path))
+	return d.build(dst, m, s.seed(path))
 }
 
-// document writes a whole made-up answer.
-func (m *builder) document(dst []byte, d *answerForm, seed uint64) []byte {
+// build writes a whole made-up answer.
+func (d *answerForm) build(dst []byte, m document.Builder, seed uint64) []byte {
 	if d.doc != nil {
-		return m.field(dst, d.doc, mix(seed^d.doc.hash), d.subject, 0)
+		return m.Field(dst, d.doc, document.Mix(seed^d.doc.Hash), d.subject, 0)
 	}
-	return m.object(dst, d.shape, seed, d.subject, 0)
+	return m.Object(dst, d.shape, seed, d.subject, 0)
 }
 
 // shown gives a written resource in the shape in which an operation shows it.
-func (s *Sandbox) shown(c *request, doc *document, shape *shape, made func([]byte) []byte) map[string]any {
-	stored := decodeObject(doc.body)
+func (s *Sandbox) shown(c *request, doc *resource, shape *document.Shape, made func([]byte) []byte) map[string]any {
+	stored := document.DecodeObject(doc.body)
 	if stored == nil {
 		stored = map[string]any{}
 	}
@@ -160,7 +163,7 @@ func (s *Sandbox) shown(c *request, doc *document, shape *shape, made func([]byt
 	if doc.shape == shape {
 		return stored
 	}
-	return overlay(decodeObject(made(nil)), stored, doc.shape, shape)
+	return document.Overlay(document.DecodeObject(made(nil)), stored, doc.shape, shape)
 }
 
 // underway is how a live tool and an action batch look before they are finished.

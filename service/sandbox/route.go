@@ -8,19 +8,20 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // What a route answers, read from its response descriptor when the first
 // request for it arrives: the daemon starts with nearly a thousand of them.
 type answerForm struct {
-	shape *shape // of the response; nil: no content
-	doc   *field // the field that is the whole document; nil: the object is
-	rows  *field // the collection in the answer; nil: a single resource
-	row   *shape // of one row; nil when rows are not objects
+	shape *document.Shape // of the response; nil: no content
+	doc   *document.Field // the field that is the whole document; nil: the object is
+	rows  *document.Field // the collection in the answer; nil: a single resource
+	row   *document.Shape // of one row; nil when rows are not objects
 	kind  rowKind
 	// key is the property that identifies a row, or the resource itself.
 	key     string
-	subject subject // whom a row, or the resource, speaks of
+	subject document.Subject // whom a row, or the resource, speaks of
 	// item is the node of one row's own path, where the collection has one.
 	item *node
 	// create is, of a POST, the property that takes the new resource's id.
@@ -61,7 +62,7 @@ func (s *Sandbox) describe(r *route) answerForm {
 		d.param = lastParam(d.item)
 	}
 	if out.FullName() != "google.protobuf.Empty" {
-		d.shape = s.shapes.get(out)
+		d.shape = s.shapes.Of(out)
 	}
 	if d.shape == nil {
 		return d
@@ -70,18 +71,18 @@ func (s *Sandbox) describe(r *route) answerForm {
 	d.style, d.most, d.usual = paging.GetStyle(), int(paging.GetPerPageMax()), int(paging.GetPerPageDefault())
 	if f := r.op.GetResponseField(); f != "" {
 		if fd := out.Fields().ByName(protoreflect.Name(f)); fd != nil {
-			name, _ := binding(fd)
-			d.doc = d.shape.find(name)
+			name, _ := document.Binding(fd)
+			d.doc = d.shape.Find(name)
 		}
 	}
 	switch {
-	case d.doc != nil && d.doc.repeated:
+	case d.doc != nil && d.doc.Repeated:
 		d.rows = d.doc
-	case d.doc == nil && d.shape.find("items") != nil && d.shape.find("items").repeated:
-		d.rows = d.shape.find("items")
+	case d.doc == nil && d.shape.Find("items") != nil && d.shape.Find("items").Repeated:
+		d.rows = d.shape.Find("items")
 	case d.doc == nil && paging != nil:
-		for i := range d.shape.fields {
-			if f := &d.shape.fields[i]; f.repeated && f.kind == kindObject {
+		for i := range d.shape.Fields {
+			if f := &d.shape.Fields[i]; f.Repeated && f.Kind == document.KindObject {
 				d.rows = f
 				break
 			}
@@ -89,7 +90,7 @@ func (s *Sandbox) describe(r *route) answerForm {
 	}
 	own := d.shape
 	if d.rows != nil {
-		d.row, own = d.rows.sub, d.rows.sub
+		d.row, own = d.rows.Sub, d.rows.Sub
 	}
 	d.identify(r, own)
 	return d
@@ -97,29 +98,29 @@ func (s *Sandbox) describe(r *route) answerForm {
 
 // identify finds the property that tells one row from another, and where the
 // rows come from.
-func (d *answerForm) identify(r *route, own *shape) {
+func (d *answerForm) identify(r *route, own *document.Shape) {
 	id := r.op.GetId()
 	switch id {
 	case "getOrganizations":
-		d.kind, d.key, d.subject = rowsOrganizations, "id", subjectOrganization
+		d.kind, d.key, d.subject = rowsOrganizations, "id", document.SubjectOrganization
 		return
 	case "getOrganization", "updateOrganization", "createOrganization", "cloneOrganization":
-		d.key, d.subject = "id", subjectOrganization
+		d.key, d.subject = "id", document.SubjectOrganization
 		return
 	case "getOrganizationNetworks":
-		d.kind, d.key, d.subject = rowsNetworks, "id", subjectNetwork
+		d.kind, d.key, d.subject = rowsNetworks, "id", document.SubjectNetwork
 		return
 	case "getNetwork", "updateNetwork", "createOrganizationNetwork", "bindNetwork", "unbindNetwork":
-		d.key, d.subject = "id", subjectNetwork
+		d.key, d.subject = "id", document.SubjectNetwork
 		return
 	case "getOrganizationDevices", "getNetworkDevices":
-		d.kind, d.key, d.subject = rowsDevices, "serial", subjectDevice
+		d.kind, d.key, d.subject = rowsDevices, "serial", document.SubjectDevice
 		return
 	case "getOrganizationInventoryDevices":
-		d.kind, d.key, d.subject = rowsInventory, "serial", subjectDevice
+		d.kind, d.key, d.subject = rowsInventory, "serial", document.SubjectDevice
 		return
 	case "getDevice", "updateDevice", "getOrganizationInventoryDevice":
-		d.key, d.subject = "serial", subjectDevice
+		d.key, d.subject = "serial", document.SubjectDevice
 		return
 	case "getOrganizationActionBatches", "getNetworkMoves":
 		d.kind = rowsNone
@@ -128,48 +129,17 @@ func (d *answerForm) identify(r *route, own *shape) {
 	if d.rows == nil && d.item == nil && len(r.params) > 1 && strings.HasSuffix(r.op.GetPath(), "}") {
 		param = r.params[len(r.params)-1]
 	}
-	d.key = own.identifier(param)
+	d.key = own.Identifier(param)
 	if d.rows == nil || d.kind == rowsNone || own == nil {
 		return
 	}
 	scope := r.op.GetScope()
 	switch {
 	case d.key == "serial" && (scope == apiv1.Scope_SCOPE_ORGANIZATION || scope == apiv1.Scope_SCOPE_NETWORK):
-		d.kind, d.subject = rowsDevices, subjectDevice
+		d.kind, d.subject = rowsDevices, document.SubjectDevice
 	case d.key == "networkId" && scope == apiv1.Scope_SCOPE_ORGANIZATION:
 		d.kind = rowsNetworks
 	}
-}
-
-// identifier is the property that identifies an object whose path ends in the
-// named parameter; the documentation names the two alike, or nearly.
-func (s *shape) identifier(param string) string {
-	if s == nil {
-		return ""
-	}
-	if param != "" {
-		if f := s.find(param); f != nil && !f.repeated {
-			return param
-		}
-	}
-	if param == "portId" && s.find("number") != nil {
-		return "number"
-	}
-	for _, name := range [...]string{"id", "serial", "networkId"} {
-		if f := s.find(name); f != nil && !f.repeated && (f.kind == kindString || f.kind == kindInt) {
-			return name
-		}
-	}
-	for i := range s.fields {
-		f := &s.fields[i]
-		if !f.repeated && !f.mapped && f.kind == kindString && f.special == plain && strings.HasSuffix(f.name, "Id") {
-			return f.name
-		}
-	}
-	if f := s.find("number"); f != nil && f.kind == kindInt {
-		return "number"
-	}
-	return ""
 }
 
 // lastParam is the name of the parameter that a node stands for.

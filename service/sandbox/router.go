@@ -6,6 +6,7 @@ import (
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // A router finds the operation of a verb and a path: a tree by segment, where a
@@ -75,7 +76,7 @@ func newRouter(c *contract.Contract) *router {
 		default:
 			continue
 		}
-		rt := &route{op: m.Operation, method: m, index: len(r.routes), verb: verb, salt: hashString(m.Operation.GetId())}
+		rt := &route{op: m.Operation, method: m, index: len(r.routes), verb: verb, salt: document.Hash(m.Operation.GetId())}
 		n := r.root
 		for seg := range strings.SplitSeq(strings.Trim(m.Operation.GetPath(), "/"), "/") {
 			if strings.HasPrefix(seg, "{") {

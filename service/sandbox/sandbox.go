@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // Options say what world is simulated and how it misbehaves. The zero value is
@@ -74,8 +76,8 @@ type Sandbox struct {
 	opts      Options
 	started   time.Time
 	router    *router
-	shapes    shapeSet
-	inventory *inventory
+	shapes    *document.Shapes
+	inventory *inventory.Inventory
 	store     *store
 	cache     cache
 	faults    *faults
@@ -110,11 +112,11 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 	opts.fill()
 	s := &Sandbox{
 		opts: opts, started: opts.Now(), router: newRouter(c),
-		inventory: newInventory(layout{opts.Organizations, opts.NetworksPerOrganization, opts.DevicesPerNetwork}),
+		inventory: inventory.New(inventory.Layout{Orgs: opts.Organizations, Nets: opts.NetworksPerOrganization, Devs: opts.DevicesPerNetwork}),
+		shapes:    document.NewShapes(),
 		store:     newStore(),
 		disabled:  make(map[string]bool), random: rand.New(rand.NewPCG(opts.Seed, 0x5eed)),
 	}
-	s.shapes.init()
 	s.cache.init()
 	s.faults = newFaults(opts)
 	for _, id := range opts.APIDisabled {
@@ -192,20 +194,20 @@ func (s *Sandbox) Handler() http.Handler {
 
 // OrganizationID names organization i, NetworkID its network n, Serial that one's
 // device d: what a benchmark asks for without listing first.
-func (s *Sandbox) OrganizationID(i int) string { return s.inventory.orgID(i) }
+func (s *Sandbox) OrganizationID(i int) string { return s.inventory.OrgID(i) }
 
 // NetworkID names network n of organization i.
 func (s *Sandbox) NetworkID(i, n int) string {
-	return s.inventory.networkID(i*s.opts.NetworksPerOrganization + n)
+	return s.inventory.NetworkID(i*s.opts.NetworksPerOrganization + n)
 }
 
 // Serial names device d of network n of organization i.
 func (s *Sandbox) Serial(i, n, d int) string {
-	return s.inventory.serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
+	return s.inventory.Serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
 }
 
 // seed is where the values of the thing at a path begin.
-func (s *Sandbox) seed(path string) uint64 { return mix(hashString(path) ^ s.opts.Seed) }
+func (s *Sandbox) seed(path string) uint64 { return document.Mix(document.Hash(path) ^ s.opts.Seed) }
 
 // upTo draws a time below d.
 func (s *Sandbox) upTo(d time.Duration) time.Duration {

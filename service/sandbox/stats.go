@@ -137,7 +137,7 @@ func (s *Sandbox) Reset() {
 	})
 	s.addresses.reset()
 	s.own.reset()
-	s.inventory.reset()
+	s.inventory.Reset()
 	s.store.reset()
 	s.requests.reset()
 	s.cache.reset()

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // Bounds of what is remembered. The oldest goes first; a test that writes more
@@ -18,10 +20,10 @@ const (
 	shownBody = 1024
 )
 
-// A document is a resource as it was last written.
-type document struct {
+// A resource is a thing that was written, as it was last written.
+type resource struct {
 	body  []byte
-	shape *shape
+	shape *document.Shape
 	// since and ready bound the time in which the thing is under way: live tools
 	// and action batches take a while.
 	since, ready time.Time
@@ -46,7 +48,7 @@ type executionKey struct {
 // A store is what was written, by path.
 type store struct {
 	mu      sync.RWMutex
-	docs    map[string]*document
+	docs    map[string]*resource
 	order   []string            // of docs, oldest first; may name some that have gone
 	created map[string][]string // collection -> ids, in order, the deleted among them
 	gone    map[string]bool     // deleted
@@ -58,11 +60,11 @@ type store struct {
 }
 
 func newStore() *store {
-	return &store{docs: map[string]*document{}, created: map[string][]string{}, gone: map[string]bool{}, executed: map[executionKey]*Execution{}}
+	return &store{docs: map[string]*resource{}, created: map[string][]string{}, gone: map[string]bool{}, executed: map[executionKey]*Execution{}}
 }
 
 // get gives what was written at a path; nil when nothing was.
-func (s *store) get(path string) *document {
+func (s *store) get(path string) *resource {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.docs[path]
@@ -72,18 +74,18 @@ func (s *store) get(path string) *document {
 func (s *store) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.docs, s.order, s.created, s.gone = map[string]*document{}, nil, map[string][]string{}, map[string]bool{}
+	s.docs, s.order, s.created, s.gone = map[string]*resource{}, nil, map[string][]string{}, map[string]bool{}
 	s.executed, s.history, s.serial = map[executionKey]*Execution{}, nil, 0
 	s.deleted.Store(0)
 }
 
-func (s *store) put(path string, d *document) {
+func (s *store) put(path string, d *resource) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putLocked(path, d)
 }
 
-func (s *store) putLocked(path string, d *document) {
+func (s *store) putLocked(path string, d *resource) {
 	if s.gone[path] {
 		delete(s.gone, path)
 		s.deleted.Store(int64(len(s.gone)))
@@ -100,7 +102,7 @@ func (s *store) putLocked(path string, d *document) {
 }
 
 // create stores a new row of a collection.
-func (s *store) create(collection, id string, d *document) {
+func (s *store) create(collection, id string, d *resource) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.putLocked(collection+"/"+id, d)

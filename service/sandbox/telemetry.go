@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // The Dashboard's own telemetry: what really reached it, and nothing else. A 502
@@ -178,12 +180,12 @@ func (s *Sandbox) apiRequests(c *request, d *answerForm) *response {
 	l := &listing{c: c, d: d}
 	l.custom = func(dst []byte, i int) []byte {
 		e := &rows[i]
-		fit, _ := d.row.conform(map[string]any{
+		fit, _ := d.row.Conform(map[string]any{
 			"adminId": "212406", "method": e.method, "host": e.host, "path": "/api/v1" + e.path, "queryString": e.query, "userAgent": e.agent,
-			"ts": e.at.UTC().Format(time.RFC3339Nano), "responseCode": number64(e.status), "sourceIp": e.source, "version": number64(1),
+			"ts": e.at.UTC().Format(time.RFC3339Nano), "responseCode": document.Number(e.status), "sourceIp": e.source, "version": document.Number(1),
 			"operationId": e.operation, "client": map[string]any{"id": "sandbox", "type": "api_key"},
 		})
-		return append(dst, encode(fit)...)
+		return append(dst, document.Encode(fit)...)
 	}
 	l.keys = make([]string, len(rows))
 	for i := range rows {
@@ -211,7 +213,7 @@ func (s *Sandbox) apiOverview(c *request) *response {
 			}
 		}
 	}
-	return &response{status: http.StatusOK, body: encode(map[string]any{"responseCodeCounts": counts})}
+	return &response{status: http.StatusOK, body: document.Encode(map[string]any{"responseCodeCounts": counts})}
 }
 
 // apiByInterval answers getOrganizationApiRequestsOverviewResponseCodesByInterval.
@@ -240,7 +242,7 @@ func (s *Sandbox) apiByInterval(c *request) *response {
 			"startTs": x.start.UTC().Format(time.RFC3339), "endTs": x.start.Add(time.Duration(interval) * time.Second).UTC().Format(time.RFC3339), "counts": counts,
 		})
 	}
-	return &response{status: http.StatusOK, body: encode(rows)}
+	return &response{status: http.StatusOK, body: document.Encode(rows)}
 }
 
 // An interval of the telemetry. Those without requests are left out.

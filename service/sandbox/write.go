@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // write does what a PUT, POST or DELETE asks for.
@@ -85,16 +87,16 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 		now = s.shown(c, doc, keep.shape, made)
 		since, ready = doc.since, doc.ready
 	} else {
-		now = decodeObject(made(nil))
+		now = document.DecodeObject(made(nil))
 	}
-	patch, _ := keep.shape.conform(c.object())
+	patch, _ := keep.shape.Conform(c.object())
 	if p, ok := patch.(map[string]any); ok {
 		if strings.HasSuffix(c.route.op.GetPath(), "}") {
 			delete(p, keep.key) // who it is, its path says
 		}
-		now = merge(now, p)
+		now = document.Merge(now, p)
 	}
-	doc := &document{body: encode(now), shape: keep.shape, since: since, ready: ready}
+	doc := &resource{body: document.Encode(now), shape: keep.shape, since: since, ready: ready}
 	s.store.put(c.path, doc)
 	return s.respondWith(c, d, doc, c.path)
 }
@@ -128,56 +130,56 @@ func (s *Sandbox) create(c *request, d, keep *answerForm, param string) *respons
 		return s.echo(c, d)
 	}
 	body := c.object()
-	key := shape.identifier(param)
-	if own := shape.find(keep.key); own != nil {
+	key := shape.Identifier(param)
+	if own := shape.Find(keep.key); own != nil {
 		key = keep.key
 	}
-	id := text(body[key])
+	id := document.Text(body[key])
 	if id == "" && param != "" {
-		id = text(body[param])
+		id = document.Text(body[param])
 	}
 	if id == "" || strings.ContainsAny(id, "/?#%") {
-		if f := shape.find(key); f != nil && f.kind == kindInt {
+		if f := shape.Find(key); f != nil && f.Kind == document.KindInt {
 			id = strconv.Itoa(1000 + s.store.next())
 		} else {
-			id = madeID(hashString(c.path)%1e11, createdFrom+s.store.next())
+			id = madeID(document.Hash(c.path)%1e11, createdFrom+s.store.next())
 		}
 	}
 	path := c.path + "/" + id
 	m := s.builder(c, d)
-	m.key, m.id = key, id
-	o := decodeObject(m.object(nil, shape, s.seed(path), keep.subject, 0))
-	patch, _ := shape.conform(body)
+	m.Key, m.ID = key, id
+	o := document.DecodeObject(m.Object(nil, shape, s.seed(path), keep.subject, 0))
+	patch, _ := shape.Conform(body)
 	if p, ok := patch.(map[string]any); ok {
-		o = merge(o, p)
+		o = document.Merge(o, p)
 	}
-	doc := &document{shape: shape, since: c.now, ready: c.now}
+	doc := &resource{shape: shape, since: c.now, ready: c.now}
 	if strings.Contains(c.path, "/liveTools/") {
 		doc.ready = c.now.Add(s.opts.BatchTime)
 		o["status"] = "complete"
-		if shape.find("url") != nil {
+		if shape.Find("url") != nil {
 			o["url"] = path
 		}
 	}
-	doc.body = encode(o)
+	doc.body = document.Encode(o)
 	s.store.create(c.path, id, doc)
 	return s.respondWith(c, d, doc, path)
 }
 
 // respondWith shows what a write left in the shape of the write's own answer.
-func (s *Sandbox) respondWith(c *request, d *answerForm, doc *document, path string) *response {
+func (s *Sandbox) respondWith(c *request, d *answerForm, doc *resource, path string) *response {
 	a := &response{status: d.status}
 	if d.shape == nil || d.status == http.StatusNoContent {
 		return a
 	}
 	if d.rows == nil && d.doc == nil {
-		a.body = encode(s.shown(c, doc, d.shape, func(dst []byte) []byte { return s.made(dst, c, d, path) }))
+		a.body = document.Encode(s.shown(c, doc, d.shape, func(dst []byte) []byte { return s.made(dst, c, d, path) }))
 		return a
 	}
 	if d.rows != nil && d.row != nil && d.rows == d.doc {
 		m := s.builder(c, d)
-		made := func(dst []byte) []byte { return m.object(dst, d.row, s.seed(path), d.subject, 0) }
-		a.body = encode([]any{s.shown(c, doc, d.row, made)})
+		made := func(dst []byte) []byte { return m.Object(dst, d.row, s.seed(path), d.subject, 0) }
+		a.body = document.Encode([]any{s.shown(c, doc, d.row, made)})
 		return a
 	}
 	a.body = s.made(nil, c, d, path)
@@ -193,14 +195,14 @@ func (s *Sandbox) echo(c *request, d *answerForm) *response {
 	}
 	a.body = s.made(nil, c, d, c.path)
 	if d.doc == nil {
-		if fit, ok := d.shape.conform(c.object()); ok {
-			a.body = encode(merge(decodeObject(a.body), fit.(map[string]any)))
+		if fit, ok := d.shape.Conform(c.object()); ok {
+			a.body = document.Encode(document.Merge(document.DecodeObject(a.body), fit.(map[string]any)))
 		}
 		return a
 	}
 	if sent, ok := c.doc.([]any); ok {
-		if fit, ok := d.doc.conform(slices.Clone(sent)); ok {
-			a.body = encode(fit)
+		if fit, ok := d.doc.Conform(slices.Clone(sent)); ok {
+			a.body = document.Encode(fit)
 		}
 	}
 	return a

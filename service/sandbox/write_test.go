@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
 // What is created is listed, read, changed and deleted, and each is counted once.
@@ -15,19 +17,19 @@ func TestWriteAndReadBack(t *testing.T) {
 	before := ask(t, s, "GET", base, "").list(t)
 	body := `{"name":"Guests","host":"192.0.2.1","port":1883,"security":{"mode":"tls"},"unknown":{"x":1}}`
 	made := ask(t, s, "POST", base, body).object(t, 201)
-	id := text(made["id"])
+	id := document.Text(made["id"])
 	if made["name"] != "Guests" || id == "" || made["unknown"] != nil {
 		t.Fatalf("created: %v", made)
 	}
 	rows := ask(t, s, "GET", base, "").list(t)
-	if len(rows) != len(before)+1 || text(rows[len(rows)-1]["id"]) != id || rows[len(rows)-1]["name"] != "Guests" {
+	if len(rows) != len(before)+1 || document.Text(rows[len(rows)-1]["id"]) != id || rows[len(rows)-1]["name"] != "Guests" {
 		t.Errorf("the list: %v", rows[len(rows)-1])
 	}
-	if o := ask(t, s, "GET", base+"/"+id, "").object(t, 200); o["name"] != "Guests" || text(o["port"]) != "1883" {
+	if o := ask(t, s, "GET", base+"/"+id, "").object(t, 200); o["name"] != "Guests" || document.Text(o["port"]) != "1883" {
 		t.Errorf("alone: %v", o)
 	}
 	o := ask(t, s, "PUT", base+"/"+id, `{"name":"Staff","security":{"tls":{"verifyHostnames":true}},"authentication":null}`).object(t, 200)
-	if o["name"] != "Staff" || textAt(o, "security.mode") != "tls" || objectOf(o["security"])["tls"] == nil {
+	if o["name"] != "Staff" || document.TextAt(o, "security.mode") != "tls" || document.Object(o["security"])["tls"] == nil {
 		t.Errorf("merged: %v", o)
 	}
 	o = ask(t, s, "GET", base+"/"+id, "").object(t, 200)
@@ -81,7 +83,7 @@ func TestWriteForms(t *testing.T) {
 		if row.read != "" {
 			g = ask(t, s, "GET", row.read, "")
 		}
-		if v := string(encode(decodeObject([]byte(g.body))[row.property])); v != row.want {
+		if v := string(document.Encode(document.DecodeObject([]byte(g.body))[row.property])); v != row.want {
 			t.Errorf("%s %s: %s is %s, want %s", row.method, row.path, row.property, v, row.want)
 		}
 	}
@@ -99,11 +101,11 @@ func TestWriteForms(t *testing.T) {
 func TestOrganizationsAndNetworksComeAndGo(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, open())
-	org := text(ask(t, s, "POST", "/organizations", `{"name":"New"}`).object(t, 201)["id"])
+	org := document.Text(ask(t, s, "POST", "/organizations", `{"name":"New"}`).object(t, 201)["id"])
 	if n := len(ask(t, s, "GET", "/organizations", "").list(t)); n != 4 {
 		t.Errorf("%d organizations", n)
 	}
-	network := text(ask(t, s, "POST", "/organizations/"+org+"/networks", `{"name":"First","productTypes":["switch"]}`).object(t, 201)["id"])
+	network := document.Text(ask(t, s, "POST", "/organizations/"+org+"/networks", `{"name":"First","productTypes":["switch"]}`).object(t, 201)["id"])
 	o := ask(t, s, "GET", "/networks/"+network, "").object(t, 200)
 	if o["name"] != "First" || o["organizationId"] != org {
 		t.Errorf("the new network: %v", o)
@@ -115,7 +117,7 @@ func TestOrganizationsAndNetworksComeAndGo(t *testing.T) {
 		t.Errorf("below it: %d", g.status)
 	}
 	combined := ask(t, s, "POST", "/organizations/"+s.OrganizationID(0)+"/networks/combine", `{"name":"All","networkIds":["`+s.NetworkID(0, 0)+`","`+s.NetworkID(0, 1)+`"]}`).object(t, 200)
-	id := textAt(combined, "resultingNetwork.id")
+	id := document.TextAt(combined, "resultingNetwork.id")
 	if rows := ask(t, s, "GET", "/networks/"+id+"/devices", "").list(t); len(rows) != 10 {
 		t.Errorf("combined: %d devices of %v", len(rows), combined)
 	}
@@ -154,9 +156,9 @@ func TestActionBatches(t *testing.T) {
 		for i := range mostBatches {
 			o := ask(t, s, "POST", path, body).object(t, 201)
 			if i == 0 {
-				first = text(o["id"])
+				first = document.Text(o["id"])
 			}
-			if objectOf(o["status"])["completed"] != false {
+			if document.Object(o["status"])["completed"] != false {
 				t.Errorf("done at once: %v", o)
 			}
 		}
@@ -168,7 +170,7 @@ func TestActionBatches(t *testing.T) {
 		}
 		pass(2 * time.Second)
 		o := ask(t, s, "GET", path+"/"+first, "").object(t, 200)
-		status := objectOf(o["status"])
+		status := document.Object(o["status"])
 		if status["completed"] != true || status["failed"] != false || len(status["createdResources"].([]any)) > 1 {
 			t.Errorf("after its time: %v", o)
 		}
@@ -178,12 +180,12 @@ func TestActionBatches(t *testing.T) {
 		if g := ask(t, s, "DELETE", path+"/"+first, ""); g.status != 400 {
 			t.Errorf("delete of a confirmed one: %d", g.status)
 		}
-		waiting := text(ask(t, s, "POST", path, strings.Replace(body, "true", "false", 1)).object(t, 201)["id"])
+		waiting := document.Text(ask(t, s, "POST", path, strings.Replace(body, "true", "false", 1)).object(t, 201)["id"])
 		if o := ask(t, s, "PUT", path+"/"+waiting, `{"confirmed":true}`).object(t, 200); o["confirmed"] != true {
 			t.Errorf("confirmed: %v", o)
 		}
 		bad := ask(t, s, "POST", path, `{"confirmed":true,"actions":[{"resource":"/networks/N_1/groupPolicies","operation":"create"}]}`).object(t, 201)
-		if objectOf(bad["status"])["failed"] != true {
+		if document.Object(bad["status"])["failed"] != true {
 			t.Errorf("a batch that cannot be: %v", bad)
 		}
 		if g := ask(t, s, "POST", path, `{"actions":[{"resource":"`+network+`/devices/remove","operation":"create"}]}`); g.status != 400 || !strings.Contains(g.body, "unsupported") {
@@ -198,7 +200,7 @@ func TestLiveTools(t *testing.T) {
 		s := newSandbox(t, open())
 		path := "/devices/" + s.Serial(0, 0, 0) + "/liveTools/ping"
 		o := ask(t, s, "POST", path, `{"target":"192.0.2.1","count":2}`).object(t, 201)
-		id := text(o["pingId"])
+		id := document.Text(o["pingId"])
 		if o["status"] != "running" || o["url"] != path+"/"+id {
 			t.Errorf("started: %v", o)
 		}

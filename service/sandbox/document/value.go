@@ -1,14 +1,16 @@
-package sandbox
+package document
 
 import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
 // epoch is the day on which everything in the simulated world happened: a
 // constant, so that the same request is answered the same way for ever.
-const epoch = 1782864000 // 2026-07-01T00:00:00Z
+const Epoch = 1782864000 // 2026-07-01T00:00:00Z
 
 // words are values for fields by their name, taken from what the documentation
 // knows for them. A name that is not here falls to its ending, and then to a word.
@@ -77,7 +79,7 @@ func idValue(h uint64) string { return strconv.FormatUint(600000000000000000+h%1
 func serialValue(h uint64) string {
 	b := []byte("Q2ZZ-AAAA-AAAA")
 	for _, at := range [...]int{5, 6, 7, 8, 10, 11, 12, 13} {
-		b[at] = serialAlphabet[h&31]
+		b[at] = inventory.SerialAlphabet[h&31]
 		h >>= 5
 	}
 	return string(b)
@@ -115,7 +117,7 @@ func timeValue(h uint64) string { return string(appendTime(nil, h)) }
 
 // appendTime writes an instant in the thirty days before the epoch.
 func appendTime(dst []byte, h uint64) []byte {
-	return time.Unix(epoch-int64(h%(30*86400)), int64(h>>40%1000)*int64(time.Millisecond)).UTC().AppendFormat(dst, time.RFC3339Nano)
+	return time.Unix(Epoch-int64(h%(30*86400)), int64(h>>40%1000)*int64(time.Millisecond)).UTC().AppendFormat(dst, time.RFC3339Nano)
 }
 
 // integer makes a whole number that suits the field's name.
@@ -132,7 +134,7 @@ func integer(name string, h uint64) int64 {
 	case "id":
 		return int64(1 + h%9000)
 	case "firstSeen", "lastSeen", "ts", "timestamp", "startTime", "endTime":
-		return epoch - int64(h%(30*86400))
+		return Epoch - int64(h%(30*86400))
 	case "sent", "recv", "received", "usage", "bytes":
 		return int64(h % 5e9)
 	}
@@ -147,7 +149,7 @@ func number(name string, h uint64) float64 {
 	case "lng":
 		return float64(int64(h%360000)-180000) / 1000
 	case "firstSeen", "lastSeen":
-		return float64(epoch - int64(h%(30*86400)))
+		return float64(Epoch - int64(h%(30*86400)))
 	}
 	return float64(h%100000) / 1000
 }

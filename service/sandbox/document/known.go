@@ -1,25 +1,27 @@
-package sandbox
+package document
 
-// subject is whom an object speaks of: its id and name are then the world's.
-type subject uint8
+import "github.com/merakibroker/merakibroker/service/sandbox/inventory"
+
+// Subject is whom an object speaks of: its id and name are then the world's.
+type Subject uint8
 
 const (
-	subjectNone subject = iota
-	subjectOrganization
-	subjectNetwork
-	subjectDevice
+	SubjectNone Subject = iota
+	SubjectOrganization
+	SubjectNetwork
+	SubjectDevice
 )
 
-func subjectOf(field string) subject {
+func subjectOf(field string) Subject {
 	switch field {
 	case "organization", "source", "target":
-		return subjectOrganization
+		return SubjectOrganization
 	case "network", "resultingNetwork", "resultingNetworks", "networks":
-		return subjectNetwork
+		return SubjectNetwork
 	case "device", "devices", "node":
-		return subjectDevice
+		return SubjectDevice
 	}
-	return subjectNone
+	return SubjectNone
 }
 
 // special marks the fields whose value the world knows.
@@ -52,63 +54,63 @@ var specials = map[string]special{
 }
 
 // known writes the value of a field that the world knows; false when it does not.
-func (m *builder) known(dst []byte, f *field, w subject) ([]byte, bool) {
-	p := &m.at
+func (m *Builder) known(dst []byte, f *Field, w Subject) ([]byte, bool) {
+	p := &m.At
 	text := ""
 	switch f.special {
 	case specialID:
 		switch {
-		case w == subjectOrganization && p.org >= 0:
-			text = m.inventory.orgID(p.org)
-		case w == subjectNetwork && p.network >= 0:
-			text = m.inventory.networkID(p.network)
+		case w == SubjectOrganization && p.Org >= 0:
+			text = m.Inventory.OrgID(p.Org)
+		case w == SubjectNetwork && p.Network >= 0:
+			text = m.Inventory.NetworkID(p.Network)
 		}
 	case specialName:
 		switch {
-		case w == subjectOrganization:
-			text = p.orgName
-		case w == subjectNetwork:
-			text = p.networkName
-		case w == subjectDevice:
-			text = p.deviceName
+		case w == SubjectOrganization:
+			text = p.OrgName
+		case w == SubjectNetwork:
+			text = p.NetworkName
+		case w == SubjectDevice:
+			text = p.DeviceName
 		}
 	case specialSerial:
-		if p.device >= 0 {
-			text = m.inventory.serial(p.device)
+		if p.Device >= 0 {
+			text = m.Inventory.Serial(p.Device)
 		}
 	case specialNetworkID:
-		if w == subjectDevice && p.network < 0 {
+		if w == SubjectDevice && p.Network < 0 {
 			return append(dst, "null"...), true // in the inventory, in no network
 		}
-		if p.network >= 0 {
-			text = m.inventory.networkID(p.network)
+		if p.Network >= 0 {
+			text = m.Inventory.NetworkID(p.Network)
 		}
 	case specialNetworkName:
-		text = p.networkName
+		text = p.NetworkName
 	case specialOrganizationID:
-		if p.org >= 0 {
-			text = m.inventory.orgID(p.org)
+		if p.Org >= 0 {
+			text = m.Inventory.OrgID(p.Org)
 		}
 	case specialOrganizationName:
-		text = p.orgName
+		text = p.OrgName
 	case specialMAC:
-		if w == subjectDevice && p.device >= 0 {
-			text = deviceMAC(p.device)
+		if w == SubjectDevice && p.Device >= 0 {
+			text = inventory.MAC(p.Device)
 		}
 	case specialModel:
-		if w == subjectDevice && p.device >= 0 {
-			text = kinds[m.inventory.deviceKind(p.device)].model
+		if w == SubjectDevice && p.Device >= 0 {
+			text = m.Inventory.Model(p.Device)
 		}
 	case specialProduct:
-		if w == subjectDevice && p.device >= 0 {
-			text = kinds[m.inventory.deviceKind(p.device)].product
+		if w == SubjectDevice && p.Device >= 0 {
+			text = m.Inventory.Product(p.Device)
 		}
 	case specialProducts:
-		if w != subjectNetwork || !f.repeated || p.products == nil {
+		if w != SubjectNetwork || !f.Repeated || p.Products == nil {
 			return dst, false
 		}
 		dst = append(dst, '[')
-		for i, s := range p.products {
+		for i, s := range p.Products {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -116,18 +118,18 @@ func (m *builder) known(dst []byte, f *field, w subject) ([]byte, bool) {
 		}
 		return append(dst, ']'), true
 	case specialAPI:
-		if w != subjectOrganization || f.sub == nil {
+		if w != SubjectOrganization || f.Sub == nil {
 			return dst, false
 		}
-		if m.disabled {
+		if m.APIDisabled {
 			return append(dst, `{"enabled":false}`...), true
 		}
 		return append(dst, `{"enabled":true}`...), true
 	}
-	if text == "" || f.kind != kindString || f.mapped {
+	if text == "" || f.Kind != KindString || f.mapped {
 		return dst, false
 	}
-	if f.repeated {
+	if f.Repeated {
 		return append(appendString(append(dst, '['), text), ']'), true
 	}
 	return appendString(dst, text), true

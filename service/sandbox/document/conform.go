@@ -1,4 +1,4 @@
-package sandbox
+package document
 
 import (
 	"bytes"
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// decode reads one JSON value with nothing after it; numbers keep their digits.
-func decode(body []byte) (any, error) {
+// Decode reads one JSON value with nothing after it; numbers keep their digits.
+func Decode(body []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var v any
@@ -23,9 +23,9 @@ func decode(body []byte) (any, error) {
 	return v, nil
 }
 
-// decodeObject reads an object; nil when it is something else.
-func decodeObject(body []byte) map[string]any {
-	v, err := decode(body)
+// DecodeObject reads an object; nil when it is something else.
+func DecodeObject(body []byte) map[string]any {
+	v, err := Decode(body)
 	if err != nil {
 		return nil
 	}
@@ -33,8 +33,8 @@ func decodeObject(body []byte) map[string]any {
 	return o
 }
 
-// encode writes JSON; map keys come out sorted, so the same state is the same bytes.
-func encode(v any) []byte {
+// Encode writes JSON; map keys come out sorted, so the same state is the same bytes.
+func Encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -44,9 +44,9 @@ func encode(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// merge lays a written object over the stored one: objects into each other,
+// Merge lays a written object over the stored one: objects into each other,
 // everything else replaced, null deletes.
-func merge(old, patch map[string]any) map[string]any {
+func Merge(old, patch map[string]any) map[string]any {
 	if old == nil {
 		old = map[string]any{}
 	}
@@ -56,7 +56,7 @@ func merge(old, patch map[string]any) map[string]any {
 			delete(old, k)
 		case map[string]any:
 			was, _ := old[k].(map[string]any)
-			old[k] = merge(was, v)
+			old[k] = Merge(was, v)
 		default:
 			old[k] = v
 		}
@@ -64,11 +64,11 @@ func merge(old, patch map[string]any) map[string]any {
 	return old
 }
 
-// conform keeps of a value what the shape can show, and says whether anything is
+// Conform keeps of a value what the shape can show, and says whether anything is
 // left: a write may carry what no answer shows (passwords, other types).
-func (s *shape) conform(v any) (any, bool) {
+func (s *Shape) Conform(v any) (any, bool) {
 	if s.list != nil {
-		return s.list.conform(v)
+		return s.list.Conform(v)
 	}
 	o, ok := v.(map[string]any)
 	if !ok {
@@ -76,18 +76,18 @@ func (s *shape) conform(v any) (any, bool) {
 	}
 	out := make(map[string]any, len(o))
 	for k, v := range o {
-		f := s.find(k)
+		f := s.Find(k)
 		if f == nil {
 			continue
 		}
-		if v, ok := f.conform(v); ok {
+		if v, ok := f.Conform(v); ok {
 			out[k] = v
 		}
 	}
 	return out, true
 }
 
-func (f *field) conform(v any) (any, bool) {
+func (f *Field) Conform(v any) (any, bool) {
 	switch {
 	case v == nil:
 		return nil, true
@@ -103,7 +103,7 @@ func (f *field) conform(v any) (any, bool) {
 			}
 		}
 		return out, true
-	case f.repeated:
+	case f.Repeated:
 		l, ok := v.([]any)
 		if !ok {
 			return nil, false
@@ -119,39 +119,39 @@ func (f *field) conform(v any) (any, bool) {
 	return f.conformSingle(v)
 }
 
-func (f *field) conformSingle(v any) (any, bool) {
-	switch f.kind {
-	case kindObject:
-		return f.sub.conform(v)
-	case kindStruct:
+func (f *Field) conformSingle(v any) (any, bool) {
+	switch f.Kind {
+	case KindObject:
+		return f.Sub.Conform(v)
+	case KindStruct:
 		_, ok := v.(map[string]any)
 		return v, ok
-	case kindAnyList:
+	case KindAnyList:
 		_, ok := v.([]any)
 		return v, ok
-	case kindAny:
+	case KindAny:
 		return v, true
-	case kindBool:
+	case KindBool:
 		_, ok := v.(bool)
 		return v, ok
-	case kindString:
+	case KindString:
 		_, ok := v.(string)
 		return v, ok
-	case kindTime:
+	case KindTime:
 		t, ok := v.(string)
 		if !ok {
 			return nil, false
 		}
 		_, err := time.Parse(time.RFC3339, t)
 		return v, err == nil
-	case kindInt:
+	case KindInt:
 		n, ok := v.(json.Number)
 		if !ok {
 			return nil, false
 		}
 		_, err := strconv.ParseInt(n.String(), 10, 64)
 		return v, err == nil
-	case kindNumber:
+	case KindNumber:
 		n, ok := v.(json.Number)
 		if !ok {
 			return nil, false
@@ -162,17 +162,17 @@ func (f *field) conformSingle(v any) (any, bool) {
 	return nil, false
 }
 
-// overlay lays a stored resource, written in one shape, over a document that was
+// Overlay lays a stored resource, written in one shape, over a document that was
 // made in another: what the stored one could show, it alone decides.
-func overlay(made, stored map[string]any, storedShape, shown *shape) map[string]any {
+func Overlay(made, stored map[string]any, storedShape, shown *Shape) map[string]any {
 	for k := range made {
-		if storedShape.find(k) != nil {
+		if storedShape.Find(k) != nil {
 			delete(made, k)
 		}
 	}
 	for k, v := range stored {
-		if f := shown.find(k); f != nil {
-			if v, ok := f.conform(v); ok {
+		if f := shown.Find(k); f != nil {
+			if v, ok := f.Conform(v); ok {
 				made[k] = v
 			}
 		}
@@ -180,8 +180,8 @@ func overlay(made, stored map[string]any, storedShape, shown *shape) map[string]
 	return made
 }
 
-// text gives a string or number property as text.
-func text(v any) string {
+// Text gives a string or number property as text.
+func Text(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -192,14 +192,14 @@ func text(v any) string {
 }
 
 // number64 is a whole number as decoded JSON has it.
-func number64(n int) json.Number { return json.Number(strconv.Itoa(n)) }
+func Number(n int) json.Number { return json.Number(strconv.Itoa(n)) }
 
-// textAt follows a path of properties.
-func textAt(o map[string]any, path string) string {
+// TextAt follows a path of properties.
+func TextAt(o map[string]any, path string) string {
 	for {
 		name, rest, more := strings.Cut(path, ".")
 		if !more {
-			return text(o[name])
+			return Text(o[name])
 		}
 		next, ok := o[name].(map[string]any)
 		if !ok {
@@ -209,8 +209,8 @@ func textAt(o map[string]any, path string) string {
 	}
 }
 
-// texts gives a list of strings.
-func texts(v any) []string {
+// Texts gives a list of strings.
+func Texts(v any) []string {
 	l, _ := v.([]any)
 	out := make([]string, 0, len(l))
 	for _, v := range l {
@@ -219,4 +219,10 @@ func texts(v any) []string {
 		}
 	}
 	return out
+}
+
+// objectOf gives a value as an object; nil when it is something else.
+func Object(v any) map[string]any {
+	o, _ := v.(map[string]any)
+	return o
 }

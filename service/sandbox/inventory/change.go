@@ -1,25 +1,25 @@
-package sandbox
+package inventory
 
 import "slices"
 
 // What the operations change about the world. Each says whether the change was
 // possible; the caller turns a no into the vendor's words.
 
-func (e *inventory) change() func() {
+func (e *Inventory) change() func() {
 	e.touched.Store(true)
 	e.mu.Lock()
 	return e.mu.Unlock
 }
 
-func (e *inventory) createOrganization(name string) int {
+func (e *Inventory) CreateOrganization(name string) int {
 	defer e.change()()
-	i := e.layout.orgs + e.newOrgs
+	i := e.Layout.Orgs + e.newOrgs
 	e.newOrgs++
 	e.orgs[i] = &orgChange{name: name}
 	return i
 }
 
-func (e *inventory) renameOrganization(i int, name string) {
+func (e *Inventory) RenameOrganization(i int, name string) {
 	defer e.change()()
 	if c := e.orgs[i]; c != nil {
 		c.name = name
@@ -28,14 +28,14 @@ func (e *inventory) renameOrganization(i int, name string) {
 	e.orgs[i] = &orgChange{name: name}
 }
 
-func (e *inventory) deleteOrganization(i int) {
+func (e *Inventory) DeleteOrganization(i int) {
 	defer e.change()()
 	e.orgs[i] = &orgChange{deleted: true}
 }
 
-func (e *inventory) createNetwork(org int, name string, products []string) int {
+func (e *Inventory) CreateNetwork(org int, name string, products []string) int {
 	defer e.change()()
-	g := e.layout.orgs*e.nets + e.newNets
+	g := e.Layout.Orgs*e.Nets + e.newNets
 	e.newNets++
 	e.networks[g] = &networkChange{org: org, name: name, products: products}
 	e.networksMovedIn[org] = append(e.networksMovedIn[org], g)
@@ -43,22 +43,22 @@ func (e *inventory) createNetwork(org int, name string, products []string) int {
 }
 
 // networkChangeLocked is the record of a network, made when there is none.
-func (e *inventory) networkChangeLocked(g int) *networkChange {
+func (e *Inventory) networkChangeLocked(g int) *networkChange {
 	c := e.networks[g]
 	if c == nil {
-		c = &networkChange{org: g / max(1, e.nets)}
+		c = &networkChange{org: g / max(1, e.Nets)}
 		e.networks[g] = c
 	}
 	return c
 }
 
-func (e *inventory) renameNetwork(g int, name string) {
+func (e *Inventory) RenameNetwork(g int, name string) {
 	defer e.change()()
 	e.networkChangeLocked(g).name = name
 }
 
-// deleteNetwork sends its devices back to the inventory.
-func (e *inventory) deleteNetwork(g int) {
+// DeleteNetwork sends its devices back to the inventory.
+func (e *Inventory) DeleteNetwork(g int) {
 	defer e.change()()
 	c := e.networkChangeLocked(g)
 	for _, d := range e.appendDevices(nil, g) {
@@ -67,8 +67,8 @@ func (e *inventory) deleteNetwork(g int) {
 	c.deleted = true
 }
 
-// moveNetwork gives a network and its devices to another organization.
-func (e *inventory) moveNetwork(g, org int) {
+// MoveNetwork gives a network and its devices to another organization.
+func (e *Inventory) MoveNetwork(g, org int) {
 	defer e.change()()
 	c := e.networkChangeLocked(g)
 	c.org = org
@@ -85,7 +85,7 @@ func (e *inventory) moveNetwork(g, org int) {
 	}
 }
 
-func (e *inventory) deviceChangeLocked(d int) *deviceChange {
+func (e *Inventory) deviceChangeLocked(d int) *deviceChange {
 	c := e.devices[d]
 	if c == nil {
 		c = &deviceChange{org: e.deviceOrg(d), network: e.deviceNetwork(d)}
@@ -94,13 +94,13 @@ func (e *inventory) deviceChangeLocked(d int) *deviceChange {
 	return c
 }
 
-func (e *inventory) renameDevice(d int, name string) {
+func (e *Inventory) RenameDevice(d int, name string) {
 	defer e.change()()
 	e.deviceChangeLocked(d).name = name
 }
 
-// placeDevice puts a device of the organization into a network; -1 takes it out.
-func (e *inventory) placeDevice(d, org, g int) {
+// PlaceDevice puts a device of the organization into a network; -1 takes it out.
+func (e *Inventory) PlaceDevice(d, org, g int) {
 	defer e.change()()
 	c := e.deviceChangeLocked(d)
 	c.org, c.network, c.released = org, g, false
@@ -109,8 +109,8 @@ func (e *inventory) placeDevice(d, org, g int) {
 	}
 }
 
-// releaseDevice takes a device out of the inventory.
-func (e *inventory) releaseDevice(d int) {
+// ReleaseDevice takes a device out of the inventory.
+func (e *Inventory) ReleaseDevice(d int) {
 	defer e.change()()
 	c := e.deviceChangeLocked(d)
 	c.network, c.released = -1, true
@@ -118,8 +118,8 @@ func (e *inventory) releaseDevice(d int) {
 
 // inventoryOf says which organization has a device in its inventory, and in
 // which network it is; ok is false when nobody has.
-func (e *inventory) inventoryOf(serial string) (d, org, network int, ok bool) {
-	d, ok = e.serialIndex(serial)
+func (e *Inventory) Claimed(serial string) (d, org, network int, ok bool) {
+	d, ok = e.SerialIndex(serial)
 	if !ok {
 		return 0, 0, 0, false
 	}
@@ -132,8 +132,8 @@ func (e *inventory) inventoryOf(serial string) (d, org, network int, ok bool) {
 	return d, c.org, c.network, !c.released
 }
 
-// reset takes the world back to how it began.
-func (e *inventory) reset() {
+// Reset takes the world back to how it began.
+func (e *Inventory) Reset() {
 	defer e.change()()
 	e.orgs, e.networks, e.devices = map[int]*orgChange{}, map[int]*networkChange{}, map[int]*deviceChange{}
 	e.networksMovedIn, e.devicesMovedIn, e.newOrgs, e.newNets = map[int][]int{}, map[int][]int{}, 0, 0

@@ -1,4 +1,4 @@
-package sandbox
+package inventory
 
 import (
 	"strconv"
@@ -20,12 +20,12 @@ const (
 	networkLong  = 646829496481105433
 	netCreated   = 646829496900000000
 	// spares is how many devices of an organization's inventory are in no network.
-	spares = 2
+	Spares = 2
 )
 
-// A layout is the arithmetic of ids.
-type layout struct {
-	orgs, nets, devs int // organizations, networks of each, devices of each network
+// A Layout is the arithmetic of ids.
+type Layout struct {
+	Orgs, Nets, Devs int // organizations, networks of each, devices of each network
 }
 
 // kinds of device in the order in which a network gets them.
@@ -38,9 +38,9 @@ var kinds = [...]struct{ product, prefix, model, short string }{
 	{"cellularGateway", "Q2CG", "MG41", "gateway"},
 }
 
-func (w *layout) orgID(i int) string {
-	if i >= w.orgs {
-		return strconv.FormatInt(orgCreated+int64(i-w.orgs), 10)
+func (w *Layout) OrgID(i int) string {
+	if i >= w.Orgs {
+		return strconv.FormatInt(orgCreated+int64(i-w.Orgs), 10)
 	}
 	if i%2 == 1 {
 		return strconv.FormatInt(orgLong+int64(i), 10)
@@ -50,15 +50,15 @@ func (w *layout) orgID(i int) string {
 
 // orgIndex is the inverse of orgID. Organizations created later count from
 // w.orgs; whether such a one exists the inventory knows.
-func (w *layout) orgIndex(id string) (int, bool) {
-	v, ok := digits(id)
+func (w *Layout) orgIndex(id string) (int, bool) {
+	v, ok := ParseNumber(id)
 	if !ok {
 		return 0, false
 	}
 	var i int64
 	switch {
 	case v >= orgCreated:
-		return w.orgs + int(v-orgCreated), true
+		return w.Orgs + int(v-orgCreated), true
 	case v >= orgLong:
 		if i = v - orgLong; i%2 != 1 {
 			return 0, false
@@ -68,14 +68,14 @@ func (w *layout) orgIndex(id string) (int, bool) {
 			return 0, false
 		}
 	}
-	return int(i), i >= 0 && i < int64(w.orgs)
+	return int(i), i >= 0 && i < int64(w.Orgs)
 }
 
-// networkID names network g, counted over all organizations: every second one
+// NetworkID names network g, counted over all organizations: every second one
 // is of a single product, as its N_ says.
-func (w *layout) networkID(g int) string {
-	if g >= w.orgs*w.nets {
-		return "L_" + strconv.FormatInt(netCreated+int64(g-w.orgs*w.nets), 10)
+func (w *Layout) NetworkID(g int) string {
+	if g >= w.Orgs*w.Nets {
+		return "L_" + strconv.FormatInt(netCreated+int64(g-w.Orgs*w.Nets), 10)
 	}
 	if w.combined(g) {
 		return "L_" + strconv.FormatInt(networkLong+int64(g), 10)
@@ -83,15 +83,15 @@ func (w *layout) networkID(g int) string {
 	return "N_" + strconv.Itoa(networkShort+g)
 }
 
-func (w *layout) networkIndex(id string) (int, bool) {
+func (w *Layout) networkIndex(id string) (int, bool) {
 	if len(id) < 3 || id[1] != '_' {
 		return 0, false
 	}
-	v, ok := digits(id[2:])
+	v, ok := ParseNumber(id[2:])
 	if !ok {
 		return 0, false
 	}
-	native := w.orgs * w.nets
+	native := w.Orgs * w.Nets
 	switch id[0] {
 	case 'N':
 		g := v - networkShort
@@ -108,19 +108,19 @@ func (w *layout) networkIndex(id string) (int, bool) {
 
 // combined says whether network g holds several products; it may also be one
 // that was created, which always does.
-func (w *layout) combined(g int) bool { return g%2 == 1 || g >= w.orgs*w.nets }
+func (w *Layout) combined(g int) bool { return g%2 == 1 || g >= w.Orgs*w.Nets }
 
-func (w *layout) networkName(g int) string { return "Branch " + pad(g+1, 4) }
+func (w *Layout) networkName(g int) string { return "Branch " + pad(g+1, 4) }
 
 // networkKind is the product of a single-product network.
-func (w *layout) networkKind(g int) int { return (g / 2) % 3 }
+func (w *Layout) networkKind(g int) int { return (g / 2) % 3 }
 
 // products lists what a network supports.
-func (w *layout) products(g int) []string {
+func (w *Layout) products(g int) []string {
 	if !w.combined(g) {
 		return []string{kinds[w.networkKind(g)].product}
 	}
-	n := max(3, min(w.devs, len(kinds)))
+	n := max(3, min(w.Devs, len(kinds)))
 	out := make([]string, n)
 	for i := range out {
 		out[i] = kinds[i].product
@@ -129,18 +129,23 @@ func (w *layout) products(g int) []string {
 }
 
 // deviceKind is the product of device d; spares are switches.
-func (w *layout) deviceKind(d int) int {
-	if d >= w.orgs*w.nets*w.devs {
+func (w *Layout) deviceKind(d int) int {
+	if d >= w.Orgs*w.Nets*w.Devs {
 		return 1
 	}
-	if g := d / w.devs; !w.combined(g) {
+	if g := d / w.Devs; !w.combined(g) {
 		return w.networkKind(g)
 	}
-	return (d % w.devs) % len(kinds)
+	return (d % w.Devs) % len(kinds)
 }
 
+// Model is the model of device d, product its product type.
+func (w *Layout) Model(d int) string { return kinds[w.deviceKind(d)].model }
+
+func (w *Layout) Product(d int) string { return kinds[w.deviceKind(d)].product }
+
 // The alphabet of serials has no letters that read like digits.
-const serialAlphabet = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+const SerialAlphabet = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 // serialFactor spreads neighbouring numbers over the 40 bits of a serial; odd,
 // hence invertible modulo 2^40, and serialInverse is its inverse.
@@ -150,66 +155,66 @@ const (
 	serialMask    = 1<<40 - 1
 )
 
-// serial names device d. Devices beyond the networks' own are the spares.
-func (w *layout) serial(d int) string {
+// Serial names device d. Devices beyond the networks' own are the spares.
+func (w *Layout) Serial(d int) string {
 	x := uint64(d) * serialFactor & serialMask
 	b := [14]byte{}
 	copy(b[:], kinds[w.deviceKind(d)].prefix)
 	for i, at := range [...]int{13, 12, 11, 10, 8, 7, 6, 5} {
-		b[at] = serialAlphabet[x>>(5*i)&31]
+		b[at] = SerialAlphabet[x>>(5*i)&31]
 	}
 	b[4], b[9] = '-', '-'
 	return string(b[:])
 }
 
-func (w *layout) serialIndex(s string) (int, bool) {
+func (w *Layout) SerialIndex(s string) (int, bool) {
 	if len(s) != 14 || s[4] != '-' || s[9] != '-' {
 		return 0, false
 	}
 	var x uint64
 	for _, at := range [...]int{5, 6, 7, 8, 10, 11, 12, 13} {
-		v := strings.IndexByte(serialAlphabet, s[at])
+		v := strings.IndexByte(SerialAlphabet, s[at])
 		if v < 0 {
 			return 0, false
 		}
 		x = x<<5 | uint64(v)
 	}
 	d := x * serialInverse & serialMask
-	if d >= uint64(w.orgs*(w.nets*w.devs+spares)) {
+	if d >= uint64(w.Orgs*(w.Nets*w.Devs+Spares)) {
 		return 0, false
 	}
 	return int(d), s[:4] == kinds[w.deviceKind(int(d))].prefix
 }
 
 // deviceNetwork is the network that device d belongs to from the start; -1 for a spare.
-func (w *layout) deviceNetwork(d int) int {
-	if d >= w.orgs*w.nets*w.devs {
+func (w *Layout) deviceNetwork(d int) int {
+	if d >= w.Orgs*w.Nets*w.Devs {
 		return -1
 	}
-	return d / w.devs
+	return d / w.Devs
 }
 
 // deviceOrg is the organization whose inventory device d is in from the start.
-func (w *layout) deviceOrg(d int) int {
-	if all := w.orgs * w.nets * w.devs; d >= all {
-		return (d - all) / spares
+func (w *Layout) deviceOrg(d int) int {
+	if all := w.Orgs * w.Nets * w.Devs; d >= all {
+		return (d - all) / Spares
 	}
-	return d / w.devs / w.nets
+	return d / w.Devs / w.Nets
 }
 
-// spare is the s-th device of the organization's that is in no network.
-func (w *layout) spare(org, s int) int { return w.orgs*w.nets*w.devs + org*spares + s }
+// Spare is the s-th device of the organization's that is in no network.
+func (w *Layout) Spare(org, s int) int { return w.Orgs*w.Nets*w.Devs + org*Spares + s }
 
-func (w *layout) deviceName(d int) string {
+func (w *Layout) deviceName(d int) string {
 	k := kinds[w.deviceKind(d)]
 	g := w.deviceNetwork(d)
 	if g < 0 {
 		return ""
 	}
-	return w.networkName(g) + " " + k.short + " " + strconv.Itoa(d%w.devs+1)
+	return w.networkName(g) + " " + k.short + " " + strconv.Itoa(d%w.Devs+1)
 }
 
-func deviceMAC(d int) string {
+func MAC(d int) string {
 	const hex = "0123456789abcdef"
 	b := []byte("e0:55:3d:00:00:00")
 	b[4] = hex[5^d>>24&7] // beyond 2^24 devices the vendor's prefix runs over
@@ -221,7 +226,7 @@ func deviceMAC(d int) string {
 }
 
 // digits reads a decimal number of at most 18 digits.
-func digits(s string) (int64, bool) {
+func ParseNumber(s string) (int64, bool) {
 	if len(s) == 0 || len(s) > 18 || (s[0] == '0' && len(s) > 1) {
 		return 0, false
 	}
@@ -247,17 +252,17 @@ func pad(n, width int) string {
 // Configuration templates have ids that look like a network's, and are asked for
 // as networks: common practice, although the vendor's document does not say so.
 const (
-	templates    = 2
+	Templates    = 2
 	templateFrom = 900_000_000_000
 )
 
-func (w *layout) templateID(org, i int) string {
-	return "N_" + strconv.Itoa(templateFrom+org*templates+i)
+func (w *Layout) TemplateID(org, i int) string {
+	return "N_" + strconv.Itoa(templateFrom+org*Templates+i)
 }
 
 // templateOrg says whose configuration template an id names.
-func (w *layout) templateOrg(id string) (org int, ok bool) {
-	v, ok := digits(strings.TrimPrefix(id, "N_"))
+func (w *Layout) templateOrg(id string) (org int, ok bool) {
+	v, ok := ParseNumber(strings.TrimPrefix(id, "N_"))
 	v -= templateFrom
-	return int(v / templates), ok && len(id) > 2 && id[0] == 'N' && v >= 0 && v < int64(w.orgs*templates)
+	return int(v / Templates), ok && len(id) > 2 && id[0] == 'N' && v >= 0 && v < int64(w.Orgs*Templates)
 }
