@@ -17,12 +17,13 @@
 //	calls.go     BrokerService: Call, for operations without a typed RPC (route.go finds which one it is);
 //	             budgets.go and explained.go budgets, record.go and drift.go what has been
 //	limits.go    what a client may make the server hold; holdings.go and connections.go count it
-//	metrics.go   Prometheus, its series in children.go; admin.go the port where they are read; log.go and trace.go one call at a time
+//	metrics.go   Prometheus, its series in children.go; log.go and trace.go one call at a time
 //
 // The rooms below: contract (which RPCs there are), transcode (protobuf wire to
 // HTTP and back), identity and credential (who calls, with which key), broker
 // (whose budget, when, again or not), dashboard (one HTTP attempt), fault (what
 // can go wrong), telemetry (traces and logs leave the process), proxyless (gRPC
 // told by a control plane), and sandbox (a simulated Dashboard to run all of it against).
+// admin is the operator's port, where metrics are read.
 // ratelimit, beside service, holds the arithmetic of the budget.
 package service

@@ -21,6 +21,7 @@ const module = "github.com/merakibroker/merakibroker/"
 var allowed = map[string][]string{
 	"service": {"service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
 		"service/identity", "service/transcode", "ratelimit", "gen"},
+	"service/admin":                 {},
 	"service/broker":                {"service/dashboard", "service/fault", "ratelimit", "gen"},
 	"service/contract":              {"gen"},
 	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "gen"},

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/admin"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
@@ -86,14 +87,15 @@ func dialPlain(t *testing.T, address string) *grpc.ClientConn {
 func TestOnlyTheAdminPortTells(t *testing.T) {
 	t.Parallel()
 	h := build(t, plan{server: func(c *service.Config) { c.Reflect = false }})
-	handler, closeAdmin := h.server.Admin()
-	defer closeAdmin()
-	admin := httptest.NewUnstartedServer(handler)
-	admin.Config.Protocols = new(http.Protocols)
-	admin.Config.Protocols.SetHTTP1(true)
-	admin.Config.Protocols.SetUnencryptedHTTP2(true)
-	admin.Start()
-	defer admin.Close()
+	operator := admin.New(admin.Config{
+		Metrics: h.server.Metrics().Handler(), Health: h.server.Health(), Reflect: h.server.RegisterReflection, Log: discard(),
+	})
+	defer operator.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = operator.Serve(l) }()
 
 	reflects := func(ctx context.Context, conn *grpc.ClientConn) error {
 		stream, err := reflection.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
@@ -114,7 +116,7 @@ func TestOnlyTheAdminPortTells(t *testing.T) {
 		_, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{Service: "meraki.organizations.v1.OrganizationsService"})
 		return err
 	}
-	callers, operators := dialPlain(t, h.address), dialPlain(t, admin.Listener.Addr().String())
+	callers, operators := dialPlain(t, h.address), dialPlain(t, l.Addr().String())
 	for _, row := range []struct {
 		what       string
 		ask        func(context.Context, *grpc.ClientConn) error
@@ -134,7 +136,7 @@ func TestOnlyTheAdminPortTells(t *testing.T) {
 	}
 	get := func(path string, want int) {
 		t.Helper()
-		answer, err := admin.Client().Get(admin.URL + path)
+		answer, err := http.Get("http://" + l.Addr().String() + path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,6 +42,12 @@ func (s *Server) Serving(yes bool) {
 	}
 }
 
+// Health is the health service of the server, for the operator's port too.
+func (s *Server) Health() healthpb.HealthServer { return s.health }
+
+// Metrics are the server's.
+func (s *Server) Metrics() *Metrics { return s.metrics }
+
 // Stop drains: no longer serving, for as long as `settle` so that meshes notice;
 // what waits is refused; what is on its way is finished, until ctx ends. What is
 // left then is cut off. Stopping again waits for the same end.

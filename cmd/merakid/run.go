@@ -7,9 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
+	"github.com/merakibroker/merakibroker/service/admin"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
 
@@ -36,12 +36,13 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	handler, closeAdmin := d.server.Admin()
-	defer closeAdmin()
-	admin := adminServer(handler)
+	operator := admin.New(admin.Config{
+		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Reflect: d.server.RegisterReflection, Log: log,
+	})
+	defer operator.Close()
 	failed := make(chan error, 2)
 	go func() { failed <- d.server.Serve(rpcs) }()
-	go func() { failed <- admin.Serve(ops) }()
+	go func() { failed <- operator.Serve(ops) }()
 	d.banner(out, rpcs.Addr(), ops.Addr())
 
 	select {
@@ -54,19 +55,11 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 	last, cancel := context.WithTimeout(context.Background(), time.Duration(c.Drain.Timeout))
 	defer cancel()
 	d.server.Stop(last, time.Duration(*c.Drain.Settle))
-	if err := admin.Shutdown(last); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := operator.Shutdown(last); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// adminServer answers HTTP/1.1 and, for gRPC, HTTP/2 without TLS.
-func adminServer(h http.Handler) *http.Server {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{Handler: h, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
 }
 
 // banner says in three lines what is served, where, and one command to try.

@@ -1,0 +1,103 @@
+// Package admin is the operator's port: health and metrics for probes and
+// Prometheus, profiles, and over gRPC on the same port reflection, channelz and
+// health. It has no authentication of its own: it belongs on loopback, or behind a
+// network policy.
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	grpcadmin "google.golang.org/grpc/admin"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// maxRequestHeaders bounds how long the headers of a request may take to arrive.
+const maxRequestHeaders = 10 * time.Second
+
+// A Config is what a Server is made of. All of it is required.
+type Config struct {
+	// Metrics answers Prometheus.
+	Metrics http.Handler
+	// Health is the health service that callers of the gRPC port are answered by.
+	Health healthpb.HealthServer
+	// Reflect registers reflection of the RPCs that the gRPC port serves.
+	Reflect func(grpc.ServiceRegistrar)
+	Log     *slog.Logger
+}
+
+// A Server answers on the operator's port.
+type Server struct {
+	health       healthpb.HealthServer
+	http         *http.Server
+	grpc         *grpc.Server
+	stopChannelz func()
+}
+
+// New makes a Server. Nothing listens yet.
+func New(c Config) *Server {
+	s := &Server{health: c.Health, grpc: grpc.NewServer()}
+	var err error
+	if s.stopChannelz, err = grpcadmin.Register(s.grpc); err != nil {
+		c.Log.Warn("channelz is not served", "error", err)
+		s.stopChannelz = func() {}
+	}
+	c.Reflect(s.grpc)
+	healthpb.RegisterHealthServer(s.grpc, c.Health)
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", c.Metrics)
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	// gRPC needs HTTP/2, without TLS as all of this port.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+				s.grpc.ServeHTTP(w, r)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}),
+		Protocols: &protocols, ReadHeaderTimeout: maxRequestHeaders,
+		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown or Close.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Shutdown finishes the requests that are on their way, until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// Close ends at once what Shutdown has left, or a Server that never served.
+func (s *Server) Close() {
+	s.stopChannelz()
+	s.grpc.Stop()
+	_ = s.http.Close()
+}
+
+// ready says whether calls should come here. Neither the shared store nor the
+// Dashboard has a say: without the one the broker is degraded and still right,
+// without the other no replica is better than this one.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	answer, err := s.health.Check(r.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		http.Error(w, "draining", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
