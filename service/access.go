@@ -27,7 +27,7 @@ type Access struct {
 // identify finds out who calls, which takes the headers that could name somebody
 // else out of the metadata.
 func (s *Server) identify(next step) step {
-	return func(ctx context.Context, p *passage) error {
+	return func(ctx context.Context, p *rpcCall) error {
 		if open(p.rpc) {
 			return next(ctx, p)
 		}
@@ -80,7 +80,7 @@ func open(rpc string) bool {
 // the key. Where the owner is not known yet, policy and keys are asked again once
 // it is: see broker.Call.Settle.
 func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Call) error {
-	ownKey, err := readMetadata(said(ctx), call)
+	ownKey, err := readMetadata(sentMetadata(ctx), call)
 	if err != nil {
 		return named(err, call.Operation.GetId())
 	}

@@ -28,7 +28,7 @@ const (
 
 // shop is a house with two callers: orders may have the first organization only,
 // billing may read everywhere.
-func shop(t *testing.T, p plan) *house {
+func shop(t *testing.T, p plan) *harness {
 	t.Helper()
 	p.sandbox.Organizations = 2
 	first := "2930418" // the sandbox's first organization, checked below

@@ -171,7 +171,7 @@ func (s *secrets) serve(c *service.Config) {
 }
 
 // dial connects to a house as the owner of a certificate; nil for none.
-func dial(t *testing.T, h *house, as *leaf, trusted ...*authority) *grpc.ClientConn {
+func dial(t *testing.T, h *harness, as *leaf, trusted ...*authority) *grpc.ClientConn {
 	t.Helper()
 	pool := x509.NewCertPool()
 	for _, a := range trusted {

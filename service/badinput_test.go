@@ -24,7 +24,7 @@ const getOrganization = "/meraki.organizations.v1.OrganizationsService/GetOrgani
 
 // unharmed makes calls of another caller, one after the other, until the function
 // that it gives is called, which fails the test when one of them failed.
-func unharmed(t *testing.T, h *house) (stop func()) {
+func unharmed(t *testing.T, h *harness) (stop func()) {
 	t.Helper()
 	end := make(chan struct{})
 	var group sync.WaitGroup
@@ -137,7 +137,7 @@ func TestPingsTooOften(t *testing.T) {
 	}
 }
 
-// TestIdleStreams: half as many calls again as may be silent, none of which sends
+// TestIdleStreams: half as many calls again as may be idle, none of which sends
 // a request, over ten connections. The oldest are ended with a reason, memory is bounded, and those who
 // send requests are served.
 func TestIdleStreams(t *testing.T) {
@@ -165,7 +165,7 @@ func TestIdleStreams(t *testing.T) {
 				case code == "1" && reason == "NO_REQUEST":
 					refused.Add(1)
 				case code != "" && once.CompareAndSwap(false, true):
-					t.Errorf("a silent call ended with %s %s", code, reason)
+					t.Errorf("an idle call ended with %s %s", code, reason)
 				}
 			})
 		})

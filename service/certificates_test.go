@@ -34,7 +34,7 @@ func TestBadCertificates(t *testing.T) {
 			Operations: []identity.Grant{{Operation: "getOrganization"}},
 		}},
 	})
-	as := func(l *leaf) *house {
+	as := func(l *leaf) *harness {
 		out := *h
 		out.conn = dial(t, h, l, ours)
 		t.Cleanup(func() { _ = out.conn.Close() })

@@ -8,15 +8,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A passage is an RPC on its way through the chain: what the stages tell each other,
+// An rpcCall is an RPC on its way through the chain: what the stages tell each other,
 // and what stands at the end.
-type passage struct {
+type rpcCall struct {
 	rpc     string // its full name
 	handler grpc.UnaryHandler
 	// request and response of a unary RPC.
@@ -28,7 +27,7 @@ type passage struct {
 // A step takes an RPC through what is left of the chain. A stage puts itself in
 // front of a step, for unary and streaming RPCs alike.
 type (
-	step  func(ctx context.Context, p *passage) error
+	step  func(ctx context.Context, p *rpcCall) error
 	stage func(next step) step
 )
 
@@ -45,7 +44,7 @@ func (s *Server) chain() []stage {
 
 // linked puts the stages in front of the handler, once for all RPCs.
 func linked(stages []stage) step {
-	next := func(ctx context.Context, p *passage) (err error) {
+	next := func(ctx context.Context, p *rpcCall) (err error) {
 		p.response, err = p.handler(ctx, p.request)
 		return err
 	}
@@ -58,7 +57,7 @@ func linked(stages []stage) step {
 // unary runs the chain around a unary RPC.
 func unary(run step) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		p := &passage{rpc: info.FullMethod, handler: handler, request: req}
+		p := &rpcCall{rpc: info.FullMethod, handler: handler, request: req}
 		if err := run(ctx, p); err != nil {
 			return nil, err
 		}
@@ -69,8 +68,8 @@ func unary(run step) grpc.UnaryServerInterceptor {
 // stream runs the chain around a streaming RPC.
 func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		return run(ss.Context(), &passage{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
-			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, silence: s.silence})
+		return run(ss.Context(), &rpcCall{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
+			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, idle: s.idle})
 		}})
 	}
 }
@@ -78,22 +77,22 @@ func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 // streamIn is a stream with the context that the chain made.
 type streamIn struct {
 	grpc.ServerStream
-	ctx     context.Context
-	silence *silence
+	ctx  context.Context
+	idle *idleCalls
 }
 
 func (s *streamIn) Context() context.Context { return s.ctx }
 
-// RecvMsg waits for a request, among the silent.
+// RecvMsg waits for a request, among the idle calls.
 func (s *streamIn) RecvMsg(m any) error {
-	return s.silence.receive(s.ctx, func() error { return s.ServerStream.RecvMsg(m) })
+	return s.idle.receive(s.ctx, func() error { return s.ServerStream.RecvMsg(m) })
 }
 
 // report turns a fault into the status and the trailers that leave. Only
 // trailers are set, never headers: then gRPC answers with one HEADERS frame,
 // which is the only place where Envoy looks for what forbids a retry.
 func (s *Server) report(next step) step {
-	return func(ctx context.Context, p *passage) error {
+	return func(ctx context.Context, p *rpcCall) error {
 		err := next(ctx, p)
 		if err == nil {
 			return nil
@@ -105,7 +104,7 @@ func (s *Server) report(next step) step {
 			}
 			f = foreign(err)
 		}
-		st, md := reportOf(f, s.about(ctx, p.rpc, f)).leave()
+		st, md := failureOf(f, s.about(ctx, p.rpc, f)).leave()
 		if err := grpc.SetTrailer(ctx, md); err != nil {
 			s.log.DebugContext(ctx, "trailers not set", "rpc", p.rpc, "error", err)
 		}
@@ -121,7 +120,7 @@ const answerTime = 20 * time.Millisecond
 // context keeps the client's deadline: what that ends, gRPC answers by itself and
 // without a reason.
 func (s *Server) deadline(next step) step {
-	return func(ctx context.Context, p *passage) error {
+	return func(ctx context.Context, p *rpcCall) error {
 		at, ok := ctx.Deadline()
 		if !ok || time.Until(at) < 5*answerTime {
 			return next(ctx, p)
@@ -159,7 +158,7 @@ func foreign(err error) *fault.Error {
 
 // recover turns a panic into a fault: one bad call must not take the others along.
 func (s *Server) recover(next step) step {
-	return func(ctx context.Context, p *passage) (err error) {
+	return func(ctx context.Context, p *rpcCall) (err error) {
 		defer func() {
 			if what := recover(); what != nil {
 				s.log.ErrorContext(ctx, "panic", "rpc", p.rpc, "panic", fmt.Sprint(what), "stack", string(debug.Stack()))
@@ -172,12 +171,12 @@ func (s *Server) recover(next step) step {
 
 // observe counts and logs: one line for each call that failed.
 func (s *Server) observe(next step) step {
-	return func(ctx context.Context, p *passage) error {
+	return func(ctx context.Context, p *rpcCall) error {
 		start := time.Now()
 		err := next(ctx, p)
 		code, took := status.Code(err), time.Since(start)
-		s.metrics.call(s.operationID(p.rpc), code, took)
-		if code != codes.OK && code != codes.Canceled {
+		s.metrics.call(s.operationID(p.rpc), code.String(), took)
+		if err != nil && !callerLeft(code) {
 			s.logFailure(ctx, p, err, took)
 		}
 		return err

@@ -14,9 +14,9 @@ import (
 type frame struct {
 	// in holds what was received, until release.
 	in mem.Buffer
-	// out is what is sent; held is the room that it takes until it has been.
+	// out is what is sent; room is what that it takes until it has been.
 	out  []byte
-	held *held
+	room *reservation
 	// passed is closed when it has been; nil when nobody waits for that.
 	passed chan struct{}
 }
@@ -34,7 +34,7 @@ func (f *frame) watch() <-chan struct{} {
 
 // gone is told once that the answer has been passed on.
 func (f *frame) gone() {
-	f.held.release()
+	f.room.release()
 	if f.passed != nil {
 		close(f.passed)
 	}

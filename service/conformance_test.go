@@ -104,7 +104,7 @@ func TestConformance(t *testing.T) {
 	group.Wait()
 }
 
-func (m meeting) check(t *testing.T, h *house, organization string) {
+func (m meeting) check(t *testing.T, h *harness, organization string) {
 	complain := func(format string, args ...any) { t.Errorf("%s: %s", m.name, fmt.Sprintf(format, args...)) }
 	if err := h.sandbox.AddScript(sandbox.Script{Path: "/organizations/" + organization, Times: -1, Faults: []sandbox.Fault{m.fault}}); err != nil {
 		complain("%v", err)

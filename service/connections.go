@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// mostConnections at once. Each costs some 40 KiB, and one that has not finished
+// maxConnections at once. Each costs some 40 KiB, and one that has not finished
 // its handshake is dropped after ten seconds.
-const mostConnections = 10_000
+const maxConnections = 10_000
 
 // limited makes a listener that closes at once what comes when there are too many
 // connections: a client that sees that goes to another replica.
@@ -29,21 +29,21 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.most {
-			return &connection{Conn: c, of: l}, nil
+			return &countedConn{Conn: c, of: l}, nil
 		}
 		l.open.Add(-1)
 		_ = c.Close()
 	}
 }
 
-type connection struct {
+type countedConn struct {
 	net.Conn
 	of     *listener
 	closed atomic.Bool
 }
 
 // Close makes room for another.
-func (c *connection) Close() error {
+func (c *countedConn) Close() error {
 	if !c.closed.Swap(true) {
 		c.of.open.Add(-1)
 	}
@@ -51,7 +51,7 @@ func (c *connection) Close() error {
 }
 
 // SyscallConn lets channelz look at the socket.
-func (c *connection) SyscallConn() (syscall.RawConn, error) {
+func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok {
 		return s.SyscallConn()
 	}

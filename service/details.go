@@ -13,7 +13,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// details are a report's details, each type at most once (AIP-193), in the
+// details are a failure's details, each type at most once (AIP-193), in the
 // order in which clients should find them.
 type details struct {
 	info      *errdetails.ErrorInfo
@@ -46,7 +46,7 @@ func (d *details) list() []proto.Message {
 }
 
 // detailsOf says everything there is to say about a fault; fit cuts it to size.
-func (r *report) details() *details {
+func (r *failure) details() *details {
 	f := r.fault
 	d := &details{info: r.errorInfo(), dashboard: dashboardError(f)}
 	if wait := r.delay(); wait > 0 {
@@ -75,7 +75,7 @@ func (r *report) details() *details {
 	return d
 }
 
-func (r *report) errorInfo() *errdetails.ErrorInfo {
+func (r *failure) errorInfo() *errdetails.ErrorInfo {
 	f := r.fault
 	meta := make(map[string]string, 6)
 	put := func(key, value string) {

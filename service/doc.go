@@ -15,9 +15,9 @@
 //	access.go    who calls, what they may, and with which key
 //	status.go    the only place that knows gRPC codes; details.go and trailer.go fit them into 4 KiB
 //	calls.go     BrokerService: Call, for operations without a typed RPC (route.go finds which one it is);
-//	             budgets.go and explained.go budgets, record.go and drift.go what has been
-//	limits.go    what a client may make the server hold; holdings.go and connections.go count it
-//	metrics.go   Prometheus, its series in children.go; log.go and trace.go one call at a time
+//	             budgetrpcs.go budgets and what a call would cost, recordrpcs.go and drift.go what has been
+//	limits.go    what a client may make the server hold; connections.go, idlecalls.go and responsememory.go count it
+//	metrics.go   Prometheus, and the series of one metric; log.go and trace.go one call at a time
 //
 // The rooms below: contract (which RPCs there are), transcode (protobuf wire to
 // HTTP and back), identity and credential (who calls, with which key), broker

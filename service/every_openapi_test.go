@@ -103,7 +103,7 @@ func TestEveryRPC(t *testing.T) {
 	}
 }
 
-func readStream(t *testing.T, h *house, m *contract.Method, in *dynamicpb.Message) {
+func readStream(t *testing.T, h *harness, m *contract.Method, in *dynamicpb.Message) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -24,9 +24,9 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
-// A house is the whole broker in front of a sandbox, over real connections on
+// A harness is the whole broker in front of a sandbox, over real connections on
 // loopback.
-type house struct {
+type harness struct {
 	contract *contract.Contract
 	sandbox  *sandbox.Sandbox
 	broker   *broker.Broker
@@ -37,7 +37,7 @@ type house struct {
 	address  string
 }
 
-// A plan of a house; the zero value is the usual one.
+// A plan of a harness; the zero value is the usual one.
 type plan struct {
 	sandbox sandbox.Options
 	broker  func(*broker.Config)
@@ -57,9 +57,9 @@ func fast(c *broker.Config) {
 	c.CautiousRate, c.CautiousBurst = 1e6, 1e6
 }
 
-func build(t testing.TB, p plan) *house {
+func build(t testing.TB, p plan) *harness {
 	t.Helper()
-	h := new(house)
+	h := new(harness)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {

@@ -142,6 +142,21 @@ func TestStoreClientStaysInItsRoom(t *testing.T) {
 	}
 }
 
+// TestCodesStandInOneFile: what a failure is to a gRPC caller is decided in
+// service/status.go. Programs are clients of the broker, and read codes.
+func TestCodesStandInOneFile(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || s.file == "service/status.go" || strings.HasPrefix(s.room, "cmd/") || strings.HasPrefix(s.room, "examples/") {
+			continue
+		}
+		for _, imp := range s.ast.Imports {
+			if imp.Path.Value == `"google.golang.org/grpc/codes"` {
+				t.Errorf("%s imports gRPC's codes; only service/status.go may", s.file)
+			}
+		}
+	}
+}
+
 // TestHouseRules: one package comment each, files of a human size, and none of
 // what makes tests slow, flaky or silent.
 func TestHouseRules(t *testing.T) {

@@ -2,17 +2,18 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
+
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // Limits of the server. What a client can make it hold is bounded by them, and by
-// the holdings and connections.
+// the responseMemory and connections.
 const (
 	// maxHeaderBytes of one call: gRPC clients send well below 8 KiB; JWTs and mesh
 	// headers need room.
@@ -70,7 +71,10 @@ func limits() []grpc.ServerOption {
 // anything is done for it.
 func (s *Server) arrive(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if n := size(info.Header); n > maxHeaderBytes {
-		return ctx, status.Errorf(codes.ResourceExhausted, "the call has %d bytes of headers; it may have %d", n, maxHeaderBytes)
+		return ctx, statusOf(&fault.Error{
+			Kind: fault.BudgetExhausted, Reason: "HEADERS_TOO_LARGE", NoRetry: true,
+			Detail: fmt.Sprintf("the call has %d bytes of headers; it may have %d", n, maxHeaderBytes),
+		})
 	}
-	return s.silence.begin(ctx, info.Header), nil
+	return s.idle.begin(ctx, info.Header), nil
 }

@@ -11,7 +11,7 @@ import (
 
 // logFailure writes the one line of a failed call. The message that left and the
 // cause, which does not leave, stand side by side; secrets stand in neither.
-func (s *Server) logFailure(ctx context.Context, p *passage, err error, took time.Duration) {
+func (s *Server) logFailure(ctx context.Context, p *rpcCall, err error, took time.Duration) {
 	attrs := []any{"rpc", p.rpc, "code", status.Code(err).String(), "took_ms", took.Milliseconds(), "caller", p.caller}
 	r, ok := err.(*reported)
 	if !ok {

@@ -40,11 +40,11 @@ const (
 	keyGRPCAttempts = "grpc-previous-rpc-attempts"
 )
 
-// said is the metadata of a call as it came in. Package metadata would copy all of
+// sentMetadata is the metadata of a call as it came in. Package metadata would copy all of
 // it, or search all of it again for each key that is not there. The headers that
 // name a caller still stand in it: only the keys above are for here.
-func said(ctx context.Context) metadata.MD {
-	if c, ok := ctx.Value(silentKey{}).(*silentCall); ok {
+func sentMetadata(ctx context.Context) metadata.MD {
+	if c, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
 		return c.header
 	}
 	md, _ := metadata.FromIncomingContext(ctx)

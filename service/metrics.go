@@ -1,13 +1,15 @@
 package service
 
 import (
+	"maps"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"google.golang.org/grpc/codes"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -20,14 +22,14 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	calls       *children[callLabels, prometheus.Counter]
+	calls       *series[callLabels, prometheus.Counter]
 	callTime    prometheus.Histogram
-	attempts    *children[attemptLabels, prometheus.Counter]
+	attempts    *series[attemptLabels, prometheus.Counter]
 	attemptTime prometheus.Histogram
-	queueTime   *children[lineLabels, prometheus.Observer]
-	waiting     *children[lineLabels, prometheus.Gauge]
-	verdicts    *children[verdictLabels, prometheus.Counter]
-	reuse       *children[string, prometheus.Counter]
+	queueTime   *series[laneLabels, prometheus.Observer]
+	waiting     *series[laneLabels, prometheus.Gauge]
+	verdicts    *series[verdictLabels, prometheus.Counter]
+	reuse       *series[string, prometheus.Counter]
 	// These are not for every call.
 	refusals *prometheus.CounterVec
 	lookups  *prometheus.CounterVec
@@ -38,13 +40,13 @@ type Metrics struct {
 type (
 	callLabels struct {
 		operation string
-		code      codes.Code
+		code      string
 	}
 	attemptLabels struct {
 		operation string
 		outcome   fault.Outcome
 	}
-	lineLabels struct {
+	laneLabels struct {
 		budget   string
 		priority ratelimit.Priority
 	}
@@ -68,28 +70,28 @@ func NewMetrics() *Metrics {
 	reuse := counters("merakibroker_reads_total", "Reads by where the answer came from: miss, coalesced, hit.", "cache")
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		calls: newChildren(func(l callLabels) prometheus.Counter {
-			return calls.WithLabelValues(l.operation, l.code.String())
+		calls: newSeries(func(l callLabels) prometheus.Counter {
+			return calls.WithLabelValues(l.operation, l.code)
 		}),
 		callTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "merakibroker_call_seconds", Help: "Time from a call's arrival to its answer.", Buckets: waits,
 		}),
-		attempts: newChildren(func(l attemptLabels) prometheus.Counter {
+		attempts: newSeries(func(l attemptLabels) prometheus.Counter {
 			return attempts.WithLabelValues(l.operation, l.outcome.String())
 		}),
 		attemptTime: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "merakibroker_attempt_seconds", Help: "Time that the Dashboard took for one HTTP request.", Buckets: waits,
 		}),
-		queueTime: newChildren(func(l lineLabels) prometheus.Observer {
+		queueTime: newSeries(func(l laneLabels) prometheus.Observer {
 			return queueTime.WithLabelValues(l.budget, l.priority.String())
 		}),
-		waiting: newChildren(func(l lineLabels) prometheus.Gauge {
+		waiting: newSeries(func(l laneLabels) prometheus.Gauge {
 			return waiting.WithLabelValues(l.budget, l.priority.String())
 		}),
-		verdicts: newChildren(func(l verdictLabels) prometheus.Counter {
+		verdicts: newSeries(func(l verdictLabels) prometheus.Counter {
 			return verdicts.WithLabelValues(l.operation, l.verdict)
 		}),
-		reuse:    newChildren(func(cache string) prometheus.Counter { return reuse.WithLabelValues(cache) }),
+		reuse:    newSeries(func(cache string) prometheus.Counter { return reuse.WithLabelValues(cache) }),
 		refusals: counters("merakibroker_refusals_total", "Calls refused before anything was sent.", "budget", "priority", "why"),
 		lookups:  counters("merakibroker_lookups_total", "Look-ups of the organization that owns a network or device.", "kind", "result"),
 		drifts:   counters("merakibroker_drift_total", "Fields of answers that did not fit the contract, by operation and kind.", "operation", "kind"),
@@ -112,7 +114,7 @@ func (m *Metrics) Handler() http.Handler {
 // Registry takes further collectors, such as gRPC's own.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-func (m *Metrics) call(operation string, code codes.Code, took time.Duration) {
+func (m *Metrics) call(operation string, code string, took time.Duration) {
 	m.calls.of(callLabels{operation, code}).Inc()
 	m.callTime.Observe(took.Seconds())
 }
@@ -131,12 +133,12 @@ func (m *Metrics) Attempted(operation string, outcome fault.Outcome, _ int, took
 
 // Waited notes how long an attempt waited for its slot.
 func (m *Metrics) Waited(budget string, p ratelimit.Priority, wait time.Duration) {
-	m.queueTime.of(lineLabels{budget, p}).Observe(wait.Seconds())
+	m.queueTime.of(laneLabels{budget, p}).Observe(wait.Seconds())
 }
 
 // Queued changes the number of calls that wait.
 func (m *Metrics) Queued(budget string, p ratelimit.Priority, change int) {
-	m.waiting.of(lineLabels{budget, p}).Add(float64(change))
+	m.waiting.of(laneLabels{budget, p}).Add(float64(change))
 }
 
 // Judged counts the verdict on an attempt.
@@ -154,3 +156,39 @@ func (m *Metrics) Cached(result string) { m.reuse.of(result).Inc() }
 
 // LookedUp counts a look-up of an owner.
 func (m *Metrics) LookedUp(kind, result string) { m.lookups.WithLabelValues(kind, result).Inc() }
+
+// series are the series of one metric, found by what their labels are made of. A
+// call counts eight times or so; Prometheus itself would hash the text of all labels
+// under a lock each time. There are as many keys as there are series, so nothing is
+// ever forgotten.
+type series[K comparable, M any] struct {
+	make  func(K) M
+	known atomic.Pointer[map[K]M]
+	mu    sync.Mutex // of those that add
+}
+
+func newSeries[K comparable, M any](make func(K) M) *series[K, M] {
+	return &series[K, M]{make: make}
+}
+
+// of finds a series, or makes it.
+func (c *series[K, M]) of(k K) M {
+	if known := c.known.Load(); known != nil {
+		if m, ok := (*known)[k]; ok {
+			return m
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	more := make(map[K]M)
+	if known := c.known.Load(); known != nil {
+		if m, ok := (*known)[k]; ok {
+			return m // another has just made it
+		}
+		maps.Copy(more, *known)
+	}
+	m := c.make(k)
+	more[k] = m
+	c.known.Store(&more)
+	return m
+}

@@ -82,10 +82,10 @@ func (b *book) ask(_ context.Context, c *broker.Call) (*broker.Answer, error) {
 
 // write makes a google.protobuf.BytesValue of the size asked for.
 func (b *book) write(context.Context, *broker.Answer) (*frame, error) {
-	var held *held
+	var room *reservation
 	page := make([]byte, b.size)
 	wire, err := newPassthrough().Marshal(wrapperspb.Bytes(page))
-	return held.answer(wire.Materialize()), err
+	return room.answer(wire.Materialize()), err
 }
 
 // read opens a stream of the pages.
@@ -110,7 +110,7 @@ func pagesInARow(n, size int) *book {
 	return b
 }
 
-// TestNextPageIsAskedForWhenThisOneIsThere: not before, a breath later, and not at
+// TestNextPageIsAskedForWhenThisOneIsThere: not before, pageDelay later, and not at
 // all for a client that has left by then. However large the page, or small.
 func TestNextPageIsAskedForWhenThisOneIsThere(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func TestNextPageIsAskedForWhenThisOneIsThere(t *testing.T) {
 					if err := next(); err != nil {
 						t.Fatal(err)
 					}
-					synctest.Wait() // the page is there, and everybody waits for the breath to end
+					synctest.Wait() // the page is there, and everybody waits for the pageDelay to end
 					if got := int(b.asked.Load()); got != want+1 {
 						t.Fatalf("%d pages are asked for when the client has read %d", got, want+1)
 					}
@@ -137,7 +137,7 @@ func TestNextPageIsAskedForWhenThisOneIsThere(t *testing.T) {
 				}
 				// grpc-go's client gives room back as the application reads; the rest of
 				// the time is breaths.
-				if took := time.Since(start); took != (pages-1)*breath {
+				if took := time.Since(start); took != (pages-1)*pageDelay {
 					t.Errorf("%d pages took %v", pages, took)
 				}
 				if err := <-b.ended; err != nil {
@@ -238,7 +238,7 @@ func TestLinksInACircle(t *testing.T) {
 					read++
 				}
 				err := <-b.ended
-				if f := fault.As(err); row.code == codes.OK && err != nil || row.code != codes.OK && (f == nil || f.Reason != "PAGES_IN_A_CIRCLE" || reportOf(f, about{}).code != row.code) {
+				if f := fault.As(err); row.code == codes.OK && err != nil || row.code != codes.OK && (f == nil || f.Reason != "PAGES_IN_A_CIRCLE" || failureOf(f, about{}).code != row.code) {
 					t.Errorf("the stream ended with %v (%v)", err, status.Code(err))
 				}
 				if asked := b.asked.Load(); asked != row.pages || read != row.pages {

@@ -131,7 +131,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	be := func(l leaf) { mine.Store(&l) }
 	be(before.issue(2, hour))
 	const lasting = 4
-	var conns [lasting]*house
+	var conns [lasting]*harness
 	for i := range conns {
 		as := *h
 		as.conn = dial(t, h, mine.Load(), before, after)

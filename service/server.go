@@ -54,13 +54,13 @@ type Server struct {
 	log      *slog.Logger
 	rpcs     map[string]*typedRPC
 	// brokerRPCs are what the policy asks about for BrokerService's own methods.
-	brokerRPCs map[string]identity.Request
-	router     *router
-	grpc       GRPC
-	health     *health.Server
-	holdings   *holdings
-	silence    *silence
-	userAgent  string
+	brokerRPCs     map[string]identity.Request
+	router         *router
+	grpc           GRPC
+	health         *health.Server
+	responseMemory *responseMemory
+	idle           *idleCalls
+	userAgent      string
 	// stopping ends the streams that would last for ever.
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -73,7 +73,7 @@ func New(c Config) (*Server, error) {
 		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, metrics: c.Metrics, log: c.Log,
 		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
 		router: newRouter(c.Contract),
-		health: health.NewServer(), holdings: newHoldings(usualBounds()), silence: &silence{most: mostSilent}, userAgent: c.UserAgent, stopping: make(chan struct{}),
+		health: health.NewServer(), responseMemory: newResponseMemory(defaultMemoryBounds()), idle: &idleCalls{max: maxIdleCalls}, userAgent: c.UserAgent, stopping: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -162,7 +162,7 @@ func (s *Server) identified(d *grpc.ServiceDesc) *grpc.ServiceDesc {
 		out.Methods[i] = grpc.MethodDesc{MethodName: m.MethodName, Handler: func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			info := &grpc.UnaryServerInfo{Server: srv, FullMethod: name}
 			return interceptor(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
-				receive := func(in any) error { return s.silence.receive(ctx, func() error { return dec(in) }) }
+				receive := func(in any) error { return s.idle.receive(ctx, func() error { return dec(in) }) }
 				return m.Handler(srv, ctx, receive, nil)
 			})
 		}}

@@ -63,15 +63,15 @@ var meanings = map[fault.Kind]meaning{
 	fault.Internal:          {codes.Internal, never},
 }
 
-// A report is a fault ready to leave: code, message, details, trailers.
-type report struct {
+// A failure is a fault ready to leave: code, message, details, trailers.
+type failure struct {
 	fault *fault.Error
 	meaning
 	// about is what the call was about, as far as it got.
 	about about
 }
 
-// about is what a report says of the call besides the fault itself.
+// about is what a failure says of the call besides the fault itself.
 type about struct {
 	// documentation is the address of the operation's page; empty when there is none.
 	documentation string
@@ -83,14 +83,24 @@ type about struct {
 
 type violation struct{ field, description string }
 
-// reportOf looks the fault up in the table.
-func reportOf(f *fault.Error, a about) *report {
+// failureOf looks the fault up in the table.
+func failureOf(f *fault.Error, a about) *failure {
 	m, ok := meanings[f.Kind]
 	if !ok {
 		m = meanings[fault.Unknown]
 	}
-	return &report{fault: readable(f), meaning: m, about: a.readable()}
+	return &failure{fault: readable(f), meaning: m, about: a.readable()}
 }
+
+// statusOf is a fault as gRPC takes it where there is no call yet that trailers
+// could go along with.
+func statusOf(f *fault.Error) error {
+	st, _ := failureOf(f, about{}).leave()
+	return st.Err()
+}
+
+// callerLeft tells the code of a call whose caller does not wait for it any more.
+func callerLeft(code codes.Code) bool { return code == codes.Canceled }
 
 // readable gives the fault with every text in UTF-8: protobuf takes no other, and
 // a detail that cannot be encoded would be lost whole.
@@ -117,7 +127,7 @@ func (a about) readable() about {
 }
 
 // message is the status message: the fault's sentence, then what the Dashboard said.
-func (r *report) message() string {
+func (r *failure) message() string {
 	text := r.fault.Error()
 	if len(r.fault.Messages) > 0 {
 		text += ": " + r.fault.Messages[0]
@@ -129,7 +139,7 @@ func (r *report) message() string {
 }
 
 // delay is when a next try makes sense, rounded up to a millisecond.
-func (r *report) delay() time.Duration {
+func (r *failure) delay() time.Duration {
 	d := r.fault.RetryAfter
 	if d <= 0 {
 		return 0

@@ -67,7 +67,7 @@ func TestReports(t *testing.T) {
 		{fault.Error{Kind: fault.BudgetExhausted, RetryAfter: second, NoRetry: true}, codes.ResourceExhausted, "BUDGET_EXHAUSTED", "-1", "true"},
 	} {
 		row.fault.Operation = "getOrganizationDevices"
-		st, md := reportOf(&row.fault, about{}).leave()
+		st, md := failureOf(&row.fault, about{}).leave()
 		info := detail[*errdetails.ErrorInfo](st)
 		if st.Code() != row.code || info == nil || info.GetReason() != row.reason || info.GetDomain() != domain {
 			t.Errorf("%v: %v %v, want %v %s", row.fault.Kind, st.Code(), info, row.code, row.reason)
@@ -118,7 +118,7 @@ func TestTrailersFitWhateverTheDashboardSays(t *testing.T) {
 	for range 100 {
 		a.violations = append(a.violations, violation{long, long})
 	}
-	st, md := reportOf(f, a).leave()
+	st, md := failureOf(f, a).leave()
 	if n := onWire(st, md); n > trailerBytes {
 		t.Fatalf("trailers take %d bytes, above %d", n, trailerBytes)
 	}
@@ -138,7 +138,7 @@ func FuzzTrailers(f *testing.F) {
 			e.Messages = append(e.Messages, text)
 			e.Attempts = append(e.Attempts, fault.Attempt{Status: httpStatus})
 		}
-		st, md := reportOf(e, about{resource: field, documentation: documentation("getNetwork")}).leave()
+		st, md := failureOf(e, about{resource: field, documentation: documentation("getNetwork")}).leave()
 		if got := onWire(st, md); got > trailerBytes {
 			t.Fatalf("trailers take %d bytes", got)
 		}

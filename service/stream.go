@@ -15,12 +15,12 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// breath is the pause between a page's last byte and the request for the next
+// pageDelay is the pause between a page's last byte and the request for the next
 // page. The page arrives in it and is decoded, so a client that has found what it
 // looked for leaves before the budget pays for another page. A page takes the
 // Dashboard 200 ms and more, and the budget of ten a second lets one pass in 100 ms:
 // beside these it costs little.
-const breath = 10 * time.Millisecond
+const pageDelay = 10 * time.Millisecond
 
 // handleStream performs a streaming twin: a page a message, as paging.run does it.
 func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
@@ -58,7 +58,7 @@ type paging struct {
 }
 
 // run sends one page after the other. The next one is asked for when the last byte
-// of this one has gone out to the client, and a breath later. A byte goes out only
+// of this one has gone out to the client, and pageDelay later. A byte goes out only
 // into room that the client has said it has; so for a client that stops reading the
 // broker asks for no more as soon as a page does not fit its library's window, and
 // at any moment it holds one page of a stream, either on its way in or on its way
@@ -82,11 +82,11 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 			return nil
 		}
 		if p.repeats(call, next) {
-			return p.circle()
+			return p.loop()
 		}
 		select {
 		case <-passed:
-			pause(ctx, breath)
+			pause(ctx, pageDelay)
 		case <-ctx.Done():
 		}
 		if err := ctx.Err(); err != nil {
@@ -144,8 +144,8 @@ func samePage(call *broker.Call, next *dashboard.Link) bool {
 	return next.Path == call.Path && next.Query == call.Query
 }
 
-// A place is where a page is, whatever host answers for it.
-type place struct{ path, query string }
+// A pageKey says where a page is, whatever host answers for it.
+type pageKey struct{ path, query string }
 
 // repeats notes the page of a call, and tells whether the next one is among those
 // that were before.
@@ -153,15 +153,15 @@ func (p *paging) repeats(call *broker.Call, next *dashboard.Link) bool {
 	if p.seen == nil {
 		p.seen, p.seed = make(map[uint64]struct{}), maphash.MakeSeed()
 	}
-	p.seen[maphash.Comparable(p.seed, place{call.Path, call.Query})] = struct{}{}
-	_, was := p.seen[maphash.Comparable(p.seed, place{next.Path, next.Query})]
+	p.seen[maphash.Comparable(p.seed, pageKey{call.Path, call.Query})] = struct{}{}
+	_, was := p.seen[maphash.Comparable(p.seed, pageKey{next.Path, next.Query})]
 	return was
 }
 
-// circle is the fault of links that lead back to an earlier page. Unlike a link to
+// loop is the fault of links that lead back to an earlier page. Unlike a link to
 // the page itself it is no way to end: whether there are rows that no link leads to,
 // nobody can tell, so the stream must not end as if it were complete.
-func (p *paging) circle() error {
+func (p *paging) loop() error {
 	return &fault.Error{
 		Kind: fault.Malformed, Reason: "PAGES_IN_A_CIRCLE", Operation: p.operation.GetId(), NoRetry: true,
 		Detail: fmt.Sprintf("the Dashboard's link to the next page leads back to a page that has been sent already; %d pages have been sent, and whether they are all cannot be told", p.sent),

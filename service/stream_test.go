@@ -18,7 +18,7 @@ import (
 )
 
 // pages opens the streaming twin of a list of networks, three rows a page.
-func (h *house) pages(ctx context.Context, t testing.TB, organization string) (grpc.ClientStream, func() (protoreflect.Message, error)) {
+func (h *harness) pages(ctx context.Context, t testing.TB, organization string) (grpc.ClientStream, func() (protoreflect.Message, error)) {
 	t.Helper()
 	m := h.contract.RPC("/meraki.organizations.v1.OrganizationsService/StreamOrganizationNetworks")
 	if m == nil {

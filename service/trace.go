@@ -41,7 +41,7 @@ func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
 	if !rpc.IsRecording() {
 		return s.broker.Do(ctx, c)
 	}
-	d := drawing{
+	d := callSpans{
 		ctx: ctx, tracer: rpc.TracerProvider().Tracer(tracerName), operation: c.Operation.GetId(),
 		at: time.Now(),
 	}
@@ -63,8 +63,8 @@ func (s *Server) do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
 	return answer, nil
 }
 
-// A drawing puts the stages of a call one after the other.
-type drawing struct {
+// callSpans puts the stages of a call one after the other.
+type callSpans struct {
 	ctx       context.Context
 	tracer    trace.Tracer
 	operation string
@@ -74,7 +74,7 @@ type drawing struct {
 }
 
 // answered draws a call that succeeded.
-func (d *drawing) answered(a *broker.Answer) {
+func (d *callSpans) answered(a *broker.Answer) {
 	d.shared = a.Cache == broker.CacheCoalesced
 	if len(a.Attempts) == 1 && !d.shared {
 		// All of the queue lies before this attempt, so the rest of the time before
@@ -87,7 +87,7 @@ func (d *drawing) answered(a *broker.Answer) {
 }
 
 // failed draws a call that was given up, or refused.
-func (d *drawing) failed(f *fault.Error, now time.Time) {
+func (d *callSpans) failed(f *fault.Error, now time.Time) {
 	if f == nil {
 		return
 	}
@@ -107,7 +107,7 @@ func (d *drawing) failed(f *fault.Error, now time.Time) {
 	span.End(trace.WithTimestamp(now))
 }
 
-func (d *drawing) attempts(all []fault.Attempt) {
+func (d *callSpans) attempts(all []fault.Attempt) {
 	for i, a := range all {
 		if i == 0 {
 			d.until(a.Start, spanQueue)
@@ -120,14 +120,14 @@ func (d *drawing) attempts(all []fault.Attempt) {
 
 // until draws what lay between: nothing, where an attempt that others had begun
 // was joined.
-func (d *drawing) until(t time.Time, name string) {
+func (d *callSpans) until(t time.Time, name string) {
 	if t.After(d.at) {
 		d.begin(name, d.at).End(trace.WithTimestamp(t))
 		d.at = t
 	}
 }
 
-func (d *drawing) attempt(number int, a fault.Attempt) {
+func (d *callSpans) attempt(number int, a fault.Attempt) {
 	span := d.begin(spanAttempt, a.Start, trace.WithSpanKind(trace.SpanKindClient))
 	span.SetAttributes(
 		attribute.String("meraki.operation", d.operation),
@@ -147,7 +147,7 @@ func (d *drawing) attempt(number int, a fault.Attempt) {
 	span.End(trace.WithTimestamp(d.at))
 }
 
-func (d *drawing) begin(name string, at time.Time, options ...trace.SpanStartOption) trace.Span {
+func (d *callSpans) begin(name string, at time.Time, options ...trace.SpanStartOption) trace.Span {
 	_, span := d.tracer.Start(d.ctx, name, append(options, trace.WithTimestamp(at))...)
 	return span
 }

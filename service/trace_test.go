@@ -42,7 +42,7 @@ func (c *traceCollector) Export(_ context.Context, in *collector.ExportTraceServ
 
 // traced builds a house whose traces go to a collector. flush sends what there is,
 // ends the tracing, and gives all spans.
-func traced(t *testing.T, p plan) (h *house, flush func() []*tracev1.Span) {
+func traced(t *testing.T, p plan) (h *harness, flush func() []*tracev1.Span) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

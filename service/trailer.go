@@ -32,9 +32,9 @@ const (
 	trailerEnvoy    = "x-envoy-ratelimited"
 )
 
-// leave turns the report into the status and the trailers that go out, cut so
+// leave turns the failure into the status and the trailers that go out, cut so
 // that all of it stays below trailerBytes.
-func (r *report) leave() (*status.Status, metadata.MD) {
+func (r *failure) leave() (*status.Status, metadata.MD) {
 	md := r.trailers()
 	room := trailerBytes - size(md) - fixedBytes
 	st := &spb.Status{Code: int32(r.code), Message: clip(r.message(), messageBytes)}
@@ -54,7 +54,7 @@ func (r *report) leave() (*status.Status, metadata.MD) {
 // and the names of grpc-message and grpc-status-details-bin.
 const fixedBytes = (7 + 3 + entryBytes) + (12 + 16 + entryBytes) + (11 + 2 + entryBytes) + (12 + entryBytes) + (23 + entryBytes)
 
-func (r *report) trailers() metadata.MD {
+func (r *failure) trailers() metadata.MD {
 	md := metadata.MD{trailerReason: {r.fault.ReasonCode()}}
 	if r.fault.HTTPStatus != 0 {
 		md[trailerStatus] = []string{strconv.Itoa(r.fault.HTTPStatus)}

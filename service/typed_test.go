@@ -19,7 +19,7 @@ import (
 )
 
 // call makes one typed RPC with fields set by their names in the proto.
-func (h *house) call(ctx context.Context, t testing.TB, operation string, fields map[string]any, options ...grpc.CallOption) (*dynamicpb.Message, error) {
+func (h *harness) call(ctx context.Context, t testing.TB, operation string, fields map[string]any, options ...grpc.CallOption) (*dynamicpb.Message, error) {
 	t.Helper()
 	m := h.contract.Operation(operation)
 	if m == nil {

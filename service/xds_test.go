@@ -94,7 +94,7 @@ func TestProxyless(t *testing.T) {
 	t.Parallel()
 	plane := newControlPlane(t)
 	modes := make(chan bool, 10)
-	replica := func() *house {
+	replica := func() *harness {
 		return build(t, plan{broker: fast, server: func(c *service.Config) {
 			c.NewGRPC = func(options ...grpc.ServerOption) (service.GRPC, error) {
 				return proxyless.New(proxyless.Config{

@@ -33,8 +33,8 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const kib = 1 << 10
-		h := newHoldings(bounds{unread: 100 * kib, allUnread: 1000 * kib, patience: time.Minute})
-		first, err := h.hold(from("slow"), 200*kib)
+		h := newResponseMemory(memoryBounds{unread: 100 * kib, allUnread: 1000 * kib, patience: time.Minute})
+		first, err := h.reserve(from("slow"), 200*kib)
 		if err != nil {
 			t.Fatal("one answer alone always fits: ", err)
 		}
@@ -43,7 +43,7 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 		defer close(end)
 		for i, size := range []int{60, 60, 20} {
 			go func() {
-				room, err := h.hold(from("slow"), size*kib)
+				room, err := h.reserve(from("slow"), size*kib)
 				if err == nil {
 					got <- i
 					defer room.release() // at the end of the test
@@ -52,10 +52,10 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if small, err := h.hold(from("slow"), kib); small != nil || err != nil {
+		if small, err := h.reserve(from("slow"), kib); small != nil || err != nil {
 			t.Errorf("a small answer: %v, %v", small, err)
 		}
-		other, err := h.hold(from("quick"), 90*kib)
+		other, err := h.reserve(from("quick"), 90*kib)
 		if err != nil || len(got) != 0 {
 			t.Fatalf("another caller's: %v; %d were given room", err, len(got))
 		}
@@ -68,12 +68,12 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 			t.Errorf("%d were given room, the first is %d", n, i)
 		}
 		<-time.After(2 * time.Minute)
-		if _, err := h.hold(from("slow"), 60*kib); reasonOf(err) != "ANSWERS_NOT_READ" {
+		if _, err := h.reserve(from("slow"), 60*kib); reasonOf(err) != "ANSWERS_NOT_READ" {
 			t.Errorf("after a minute: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(from("slow"), time.Second)
 		defer cancel()
-		if _, err := h.hold(ctx, 60*kib); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := h.reserve(ctx, 60*kib); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("past the deadline: %v", err)
 		}
 	})
@@ -81,9 +81,9 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 
 // TestRoomIsGivenBack when gRPC says so, and also when it never does.
 func TestRoomIsGivenBack(t *testing.T) {
-	h := newHoldings(usualBounds())
-	room := func() *held {
-		r, err := h.hold(from("caller"), 1<<20)
+	h := newResponseMemory(defaultMemoryBounds())
+	room := func() *reservation {
+		r, err := h.reserve(from("caller"), 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,18 +10,18 @@ import (
 
 type derived struct{}
 
-// TestOldestSilentCallEnds when there are too many, and nobody who sends something.
-func TestOldestSilentCallEnds(t *testing.T) {
+// TestOldestIdleCallEnds when there are too many, and nobody who sends something.
+func TestOldestIdleCallEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &silence{most: 3}
+		s := &idleCalls{max: 3}
 		ended := make(chan int, 10)
 		begin := func(i int) (context.Context, context.CancelFunc) {
 			parent, leave := context.WithCancel(t.Context())
 			ctx := context.WithValue(s.begin(parent, nil), derived{}, i) // as interceptors do
 			go func() {
 				err := s.receive(ctx, func() error { <-ctx.Done(); return ctx.Err() })
-				if errors.Is(err, errSilent) {
+				if errors.Is(err, errIdle) {
 					ended <- i
 				} else if !errors.Is(err, context.Canceled) {
 					t.Errorf("call %d: %v", i, err)
@@ -47,7 +47,7 @@ func TestOldestSilentCallEnds(t *testing.T) {
 		// Each of the four that came when three were there has ended the oldest; one
 		// with a request makes room by itself, after it has taken some.
 		if n := len(ended); n != 4 || s.count != 2 {
-			t.Errorf("%d calls were ended, %d are silent", n, s.count)
+			t.Errorf("%d calls were ended, %d are idle", n, s.count)
 		}
 		for want := range len(ended) {
 			if got := <-ended; got != want {
@@ -72,7 +72,7 @@ func TestAnswerTimeIsKeptBack(t *testing.T) {
 		} {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), given)
-			err := new(Server).deadline(func(ctx context.Context, _ *passage) error {
+			err := new(Server).deadline(func(ctx context.Context, _ *rpcCall) error {
 				<-ctx.Done()
 				return ctx.Err()
 			})(ctx, nil)
@@ -81,7 +81,7 @@ func TestAnswerTimeIsKeptBack(t *testing.T) {
 			}
 			cancel()
 		}
-		_ = new(Server).deadline(func(ctx context.Context, _ *passage) error {
+		_ = new(Server).deadline(func(ctx context.Context, _ *rpcCall) error {
 			if at, ok := ctx.Deadline(); ok {
 				t.Errorf("a call without a deadline has one: %v", at)
 			}

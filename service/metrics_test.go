@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// TestChildrenAreMadeOnce, whoever asks at the same time.
-func TestChildrenAreMadeOnce(t *testing.T) {
+// TestSeriesAreMadeOnce, whoever asks at the same time.
+func TestSeriesAreMadeOnce(t *testing.T) {
 	t.Parallel()
 	type key struct {
 		name   string
 		number int
 	}
 	var made atomic.Int32
-	c := newChildren(func(k key) *key { made.Add(1); return &k })
+	c := newSeries(func(k key) *key { made.Add(1); return &k })
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

@@ -15,48 +15,48 @@ import (
 	"github.com/merakibroker/merakibroker/service/identity"
 )
 
-// Holdings are the answers that callers have not taken yet. gRPC does not bound
+// responseMemory is the answers that callers have not taken yet. gRPC does not bound
 // them: one read of the Dashboard that ten thousand calls share is ten thousand
 // answers in memory when nobody reads them.
 //
 // The account is the caller's, because behind a mesh all callers come through one
 // connection; callers without a name have one for each connection.
-type holdings struct {
-	bounds bounds
+type responseMemory struct {
+	bounds memoryBounds
 
 	mu       sync.Mutex
-	accounts map[any]*account
+	accounts map[any]*memoryAccount
 	unread   int64 // of all accounts, bytes
 }
 
 // bounds say how much may be held, in bytes, by one account and by all. Above the
 // bound for all, an account is served as long as it has no more than its even share.
-type bounds struct {
+type memoryBounds struct {
 	unread, allUnread int64
 	// patience is how long an answer waits for room.
 	patience time.Duration
 }
 
-// usualBounds are far above what a client that reads comes near to.
-func usualBounds() bounds {
-	return bounds{unread: 32 << 20, allUnread: 512 << 20, patience: time.Minute}
+// defaultMemoryBounds are far above what a client that reads comes near to.
+func defaultMemoryBounds() memoryBounds {
+	return memoryBounds{unread: 32 << 20, allUnread: 512 << 20, patience: time.Minute}
 }
 
-// An account is one caller's. It exists while it holds something.
-type account struct {
+// A memoryAccount is one caller's. It exists while it holds something.
+type memoryAccount struct {
 	key     any
 	unread  int64
-	waiting []*reading // for room, oldest first
+	waiting []*roomRequest // for room, oldest first
 }
 
-// A reading is an answer that waits for the client to read others.
-type reading struct {
+// A roomRequest is an answer that waits for the client to read others.
+type roomRequest struct {
 	bytes int64
 	room  chan struct{} // closed when there is
 }
 
-func newHoldings(b bounds) *holdings {
-	return &holdings{bounds: b, accounts: make(map[any]*account)}
+func newResponseMemory(b memoryBounds) *responseMemory {
+	return &responseMemory{bounds: b, accounts: make(map[any]*memoryAccount)}
 }
 
 // accountOf names the account of a call: its caller, or else its connection, by the
@@ -71,18 +71,18 @@ func accountOf(ctx context.Context) any {
 	return nil
 }
 
-// account finds or opens one, with the lock held.
-func (h *holdings) account(key any) *account {
+// open finds or opens one, with the lock held.
+func (h *responseMemory) open(key any) *memoryAccount {
 	a := h.accounts[key]
 	if a == nil {
-		a = &account{key: key}
+		a = &memoryAccount{key: key}
 		h.accounts[key] = a
 	}
 	return a
 }
 
-// settle closes an account that holds nothing, with the lock held.
-func (h *holdings) settle(a *account) {
+// close closes an account that holds nothing, with the lock held.
+func (h *responseMemory) close(a *memoryAccount) {
 	if a.unread == 0 && len(a.waiting) == 0 {
 		delete(h.accounts, a.key)
 	}
@@ -92,21 +92,21 @@ func (h *holdings) settle(a *account) {
 // the number of calls.
 const countedBytes = 16 << 10
 
-// hold waits until there is room for an answer of so many bytes, and takes it.
-func (h *holdings) hold(ctx context.Context, bytes int) (*held, error) {
+// reserve waits until there is room for an answer of so many bytes, and takes it.
+func (h *responseMemory) reserve(ctx context.Context, bytes int) (*reservation, error) {
 	if bytes < countedBytes {
 		return nil, nil
 	}
 	n := int64(bytes)
 	h.mu.Lock()
-	a := h.account(accountOf(ctx))
-	out := &held{of: h, account: a, bytes: n}
+	a := h.open(accountOf(ctx))
+	out := &reservation{of: h, account: a, bytes: n}
 	if len(a.waiting) == 0 && h.fits(a, n) {
 		h.take(a, n)
 		h.mu.Unlock()
 		return out, nil
 	}
-	r := &reading{bytes: n, room: make(chan struct{})}
+	r := &roomRequest{bytes: n, room: make(chan struct{})}
 	a.waiting = append(a.waiting, r)
 	h.mu.Unlock()
 
@@ -128,14 +128,14 @@ func (h *holdings) hold(ctx context.Context, bytes int) (*held, error) {
 	defer h.mu.Unlock()
 	if i := slices.Index(a.waiting, r); i >= 0 {
 		a.waiting = slices.Delete(a.waiting, i, i+1)
-		h.admit(a)
+		h.grant(a)
 		return nil, err
 	}
 	return out, nil // there has just been room
 }
 
 // fits tells whether an account may hold n bytes more. An answer alone always may.
-func (h *holdings) fits(a *account, n int64) bool {
+func (h *responseMemory) fits(a *memoryAccount, n int64) bool {
 	if a.unread == 0 {
 		return true
 	}
@@ -143,32 +143,32 @@ func (h *holdings) fits(a *account, n int64) bool {
 	return a.unread+n <= h.bounds.unread && (h.unread+n <= h.bounds.allUnread || a.unread+n <= share)
 }
 
-func (h *holdings) take(a *account, n int64) {
+func (h *responseMemory) take(a *memoryAccount, n int64) {
 	a.unread += n
 	h.unread += n
 }
 
-// admit gives room to those who wait for it, in their order.
-func (h *holdings) admit(a *account) {
+// grant gives room to those who wait for it, in their order.
+func (h *responseMemory) grant(a *memoryAccount) {
 	for len(a.waiting) > 0 && h.fits(a, a.waiting[0].bytes) {
 		h.take(a, a.waiting[0].bytes)
 		close(a.waiting[0].room)
 		a.waiting = a.waiting[1:]
 	}
-	h.settle(a)
+	h.close(a)
 }
 
-// held is the room that one answer takes.
-type held struct {
-	of      *holdings
-	account *account
+// A reservation is the room that one answer takes.
+type reservation struct {
+	of      *responseMemory
+	account *memoryAccount
 	bytes   int64
 	lost    runtime.Cleanup
 	done    atomic.Bool
 }
 
 // release gives the room back, once.
-func (h *held) release() {
+func (h *reservation) release() {
 	if h == nil || h.done.Swap(true) {
 		return
 	}
@@ -177,16 +177,16 @@ func (h *held) release() {
 	defer all.mu.Unlock()
 	a.unread -= h.bytes
 	all.unread -= h.bytes
-	all.admit(a)
+	all.grant(a)
 }
 
 // answer makes a frame of an answer that holds room. gRPC loses sight of one whose
 // call is reset, or whose connection is closed, at the wrong moment; then the
 // collector of garbage tells when it is gone.
-func (h *held) answer(wire []byte) *frame {
-	f := &frame{out: wire, held: h}
+func (h *reservation) answer(wire []byte) *frame {
+	f := &frame{out: wire, room: h}
 	if h != nil {
-		h.lost = runtime.AddCleanup(f, (*held).release, h)
+		h.lost = runtime.AddCleanup(f, (*reservation).release, h)
 	}
 	return f
 }
@@ -194,7 +194,7 @@ func (h *held) answer(wire []byte) *frame {
 // buffer is the answer as gRPC takes it. Where gRPC will not say that it has been
 // passed on, it counts as that.
 func (f *frame) buffer() mem.Buffer {
-	if f.held == nil && f.passed == nil || mem.IsBelowBufferPoolingThreshold(cap(f.out)) {
+	if f.room == nil && f.passed == nil || mem.IsBelowBufferPoolingThreshold(cap(f.out)) {
 		f.gone()
 		return mem.SliceBuffer(f.out)
 	}
@@ -206,8 +206,8 @@ func (*frame) Get(length int) *[]byte { b := make([]byte, length); return &b }
 
 // Put is gRPC's word that all of the answer has been passed on.
 func (f *frame) Put(*[]byte) {
-	if f.held != nil {
-		f.held.lost.Stop()
+	if f.room != nil {
+		f.room.lost.Stop()
 	}
 	f.gone()
 }

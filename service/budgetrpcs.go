@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -9,8 +11,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 // GetBudget tells the state of one budget.
@@ -84,7 +88,7 @@ func watched(ctx context.Context, organizations []string) error {
 
 // ExplainCall says what a call would cost if it came now.
 func (s *Server) ExplainCall(ctx context.Context, in *brokerv1.ExplainCallRequest) (*brokerv1.ExplainCallResponse, error) {
-	call, request, err := s.explained(in)
+	call, request, err := s.callToExplain(in)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +115,52 @@ func (s *Server) ExplainCall(ctx context.Context, in *brokerv1.ExplainCallReques
 		out.Refusal = e.Refusal.Error()
 	}
 	return out, nil
+}
+
+// callToExplain makes the call that ExplainCall is asked about: by RPC or
+// operationId, or by method and path.
+func (s *Server) callToExplain(in *brokerv1.ExplainCallRequest) (*broker.Call, identity.Request, error) {
+	call, request, err := s.callOf(in)
+	if err != nil {
+		return nil, identity.Request{}, err
+	}
+	p, ok := ratelimit.ParsePriority(in.GetPriority())
+	if !ok {
+		return nil, identity.Request{}, fault.Bad("priority", "priority is %q; it takes critical, normal or bulk", clip(in.GetPriority(), 40))
+	}
+	call.Priority = p
+	return call, request, nil
+}
+
+// callOf is the call itself, before its priority.
+func (s *Server) callOf(in *brokerv1.ExplainCallRequest) (*broker.Call, identity.Request, error) {
+	name := in.GetOperation()
+	if name == "" {
+		call, err := s.rawCall(in.GetMethod(), in.GetPath(), nil, nil)
+		request := s.brokerRPCs[brokerv1.BrokerService_Call_FullMethodName]
+		request.Read = in.GetMethod() == http.MethodGet
+		return call, request, err
+	}
+	r := s.rpcs[name]
+	if r == nil {
+		r = s.byOperation(name)
+	}
+	if r == nil {
+		return nil, identity.Request{}, fault.Bad("operation", "operation is %q, which is neither an RPC nor an operationId of the contract", clip(name, 80))
+	}
+	path := in.GetPath()
+	if err := checkPath(path); err != nil {
+		return nil, identity.Request{}, err
+	}
+	if m := s.router.find(verbName(r.Operation.GetVerb()), path); m == nil || m.Operation.GetId() != r.Operation.GetId() {
+		return nil, identity.Request{}, fault.Bad("path", "path is %q; for %s it is filled like %s", clip(path, 80), r.Operation.GetId(), r.Operation.GetPath())
+	}
+	call := s.newCall(r.Operation)
+	call.Path = path
+	if strings.Count(path, "/") > 1 {
+		call.ID = ownerID(path)
+	}
+	return call, r.request, nil
 }
 
 func budgetMessage(b broker.BudgetState) *brokerv1.Budget {

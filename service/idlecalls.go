@@ -10,74 +10,74 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// mostSilent is how many calls may be without their request at a time. Each costs
-// about 15 KiB. A client that means well is silent for as long as its request is on
+// maxIdleCalls is how many calls may be without their request at a time. Each costs
+// about 15 KiB. A client that means well is idle for as long as its request is on
 // the way.
-const mostSilent = 10_000
+const maxIdleCalls = 10_000
 
-// Silence is the calls that have begun and sent no request yet, oldest first. gRPC
-// lets a call stay silent for as long as it likes, thousands on each connection.
+// idleCalls are the calls that have begun and sent no request yet, oldest first. gRPC
+// lets a call stay idle for as long as it likes, thousands on each connection.
 // When there are too many, the oldest is ended: whoever it belongs to, it has had
 // more time than any other, so calls that do send something never are.
-type silence struct {
-	most int
+type idleCalls struct {
+	max int
 
 	mu             sync.Mutex
-	oldest, newest *silentCall
+	oldest, newest *arrival
 	count          int
 }
 
-// A silentCall is the context of a call from its arrival on, and its place among the
+// A arrival is the context of a call from its arrival on, and its place among the
 // silent ones.
-type silentCall struct {
+type arrival struct {
 	context.Context
 	cancel       context.CancelFunc
 	header       metadata.MD     // as it came; not to be written to
 	rpc          context.Context // of the RPC, made from this one
-	older, newer *silentCall
+	older, newer *arrival
 	listed       bool
 }
 
-type silentKey struct{}
+type arrivalKey struct{}
 
 // Value finds the call itself in what is derived from its context.
-func (c *silentCall) Value(key any) any {
-	if key == (silentKey{}) {
+func (c *arrival) Value(key any) any {
+	if key == (arrivalKey{}) {
 		return c
 	}
 	return c.Context.Value(key)
 }
 
 // begin gives a call a context that can be ended from here.
-func (s *silence) begin(ctx context.Context, header metadata.MD) context.Context {
-	c := &silentCall{header: header}
+func (s *idleCalls) begin(ctx context.Context, header metadata.MD) context.Context {
+	c := &arrival{header: header}
 	c.Context, c.cancel = context.WithCancel(ctx)
 	return c
 }
 
-// errSilent is why a call that has been silent for longest was ended.
-var errSilent = &fault.Error{Kind: fault.Cancelled, Reason: "NO_REQUEST", Detail: "the call sent no request, and too many others waited for theirs"}
+// errIdle is why a call that has been idle for longest was ended.
+var errIdle = &fault.Error{Kind: fault.Cancelled, Reason: "NO_REQUEST", Detail: "the call sent no request, and too many others waited for theirs"}
 
 // end ends a call. gRPC answers by itself, with CANCELLED, as soon as its context
 // has ended; the reason goes along in the trailer.
-func (c *silentCall) end() {
+func (c *arrival) end() {
 	if stream := grpc.ServerTransportStreamFromContext(c.rpc); stream != nil {
-		_ = stream.SetTrailer(metadata.Pairs(trailerReason, errSilent.Reason, trailerPushback, "-1")) // too late is as good
+		_ = stream.SetTrailer(metadata.Pairs(trailerReason, errIdle.Reason, trailerPushback, "-1")) // too late is as good
 	}
 	c.cancel()
 }
 
 // receive runs f, which waits for the request of the call of ctx.
-func (s *silence) receive(ctx context.Context, f func() error) error {
-	c, _ := ctx.Value(silentKey{}).(*silentCall)
+func (s *idleCalls) receive(ctx context.Context, f func() error) error {
+	c, _ := ctx.Value(arrivalKey{}).(*arrival)
 	if c == nil {
 		return f()
 	}
 	c.rpc = ctx
 	s.mu.Lock()
 	s.add(c)
-	var end *silentCall
-	if s.count > s.most {
+	var end *arrival
+	if s.count > s.max {
 		end = s.oldest
 		s.remove(end)
 	}
@@ -91,13 +91,13 @@ func (s *silence) receive(ctx context.Context, f func() error) error {
 	s.remove(c)
 	s.mu.Unlock()
 	if ended { // also with a request that came too late: the context has ended
-		return errSilent
+		return errIdle
 	}
 	return err
 }
 
 // add puts a call at the end, with the lock held.
-func (s *silence) add(c *silentCall) {
+func (s *idleCalls) add(c *arrival) {
 	if c.listed {
 		return // two receive on one stream, which gRPC forbids
 	}
@@ -112,7 +112,7 @@ func (s *silence) add(c *silentCall) {
 }
 
 // remove takes a call out, with the lock held.
-func (s *silence) remove(c *silentCall) {
+func (s *idleCalls) remove(c *arrival) {
 	if !c.listed {
 		return
 	}
