@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"service/fault":                 {},
 	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
 	"service/proxyless":             {},
-	"service/rest":                  {},
+	"service/rest":                  {"service/fault"},
 	"service/sandbox":               {"service/contract", "service/sandbox/document", "service/sandbox/inventory", "gen"},
 	"service/sandbox/document":      {"service/sandbox/inventory", "gen"},
 	"service/sandbox/inventory":     {},
