@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"service/fault":                 {},
 	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
 	"service/proxyless":             {},
+	"service/outcome":               {"service/broker", "service/fault"},
 	"service/rest":                  {"service/fault"},
 	"service/sandbox":               {"service/contract", "service/sandbox/document", "service/sandbox/inventory", "gen"},
 	"service/sandbox/document":      {"service/sandbox/inventory", "gen"},

@@ -1,0 +1,76 @@
+package outcome
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// askAgain is when a caller may ask for the outcome of a write that is under way.
+const askAgain = time.Second
+
+// underWay is what a caller gets that cannot wait until a write is done.
+func underWay(w *Write, err error) *fault.Error {
+	f := &fault.Error{
+		Kind: fault.DeadlineExceeded, Reason: "WRITE_UNDER_WAY", Operation: w.Operation, RetryAfter: askAgain, Cause: err,
+		Detail: "the write is still under way and goes on; make the same request again to get its outcome, it is not executed twice",
+	}
+	if errors.Is(err, context.Canceled) {
+		f.Kind = fault.Cancelled
+	}
+	return f
+}
+
+// reused is the refusal of another write under the name of an earlier one.
+func reused(w *Write) *fault.Error {
+	return &fault.Error{
+		Kind: fault.BadRequest, Reason: "IDEMPOTENCY_KEY_REUSED", Operation: w.Operation, Field: keyMetadata,
+		Detail: "another write was made under this idempotency key; nothing was sent; give each write a key of its own",
+	}
+}
+
+// unknown is the outcome of a write whose replica has died.
+func unknown(w *Write) *fault.Error {
+	return &fault.Error{
+		Kind: fault.OutcomeUnknown, Operation: w.Operation,
+		Detail: "the replica of the broker that made this write has died before its outcome was kept; it may or may not have been executed: read the state back before doing anything else",
+	}
+}
+
+// noStore is the refusal of a named write while the shared store is gone: without
+// it another replica could be making the same write.
+func noStore(w *Write, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.Unreachable, Reason: "OUTCOME_STORE_UNAVAILABLE", Operation: w.Operation, RetryAfter: askAgain, Cause: err,
+		Detail: "the store that keeps the outcomes of named writes cannot be reached; nothing was sent; come back after the delay, or make the write without an idempotency key",
+	}
+}
+
+// crashed is the outcome of a write that met a bug.
+func crashed(w *Write, p any) *fault.Error {
+	return &fault.Error{
+		Kind: fault.OutcomeUnknown, Operation: w.Operation, Cause: fmt.Errorf("panic: %v", p),
+		Detail: "the broker met a bug while it made the write, and cannot say whether it was executed: read the state back before doing anything else",
+	}
+}
+
+// retryable tells the failures after which the same write may simply be made
+// again: it was surely not executed, and the reason may be gone by then. Every
+// other failure is an outcome that is kept.
+func retryable(err error) bool {
+	f := fault.As(err)
+	if f == nil {
+		return false
+	}
+	switch f.Kind {
+	case fault.RateLimited, fault.BudgetExhausted, fault.Draining, fault.Unreachable, fault.DeadlineExceeded, fault.Cancelled,
+		fault.KeyRejected, fault.CallerKeyRejected, fault.CallerUnknown, fault.CallerNotAllowed, fault.RedirectRefused:
+		return true
+	case fault.BadRequest:
+		return f.HTTPStatus == 0 // found by the broker, which has sent nothing
+	}
+	return false
+}
