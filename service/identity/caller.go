@@ -27,11 +27,18 @@ const (
 	LinkerdClient
 	// Token: a JSON Web Token in the authorization header.
 	Token
+	// StaticToken: a token of the broker's own, over REST.
+	StaticToken
+	// Path: the name in the path /as/NAME/, over REST.
+	Path
+	// OwnKey: nothing but a Dashboard key of the caller's own, over REST. Such a
+	// caller is never given a key of the broker's.
+	OwnKey
 )
 
 var sources = [...]string{
 	NoSource: "none", PeerCertificate: "peer certificate", ForwardedCertificate: "x-forwarded-client-cert",
-	LinkerdClient: "l5d-client-id", Token: "token",
+	LinkerdClient: "l5d-client-id", Token: "token", StaticToken: "static token", Path: "path", OwnKey: "own key",
 }
 
 // String names the source as logs do.

@@ -28,6 +28,12 @@ type Config struct {
 	LinkerdClientID *ProxyConfig `yaml:"linkerd_client_id"`
 	// Token takes it from a JSON Web Token in the authorization header.
 	Token *TokenConfig `yaml:"token"`
+	// StaticTokens takes it, over REST, from a token of the broker's own: for clients
+	// that send one fixed text where they would send a Dashboard key.
+	StaticTokens *StaticTokenConfig `yaml:"static_tokens"`
+	// Path takes it, over REST, from the path: /as/NAME/api/v1 is the caller as:NAME.
+	// For clients that can send nothing.
+	Path *ProxyConfig `yaml:"path"`
 	// TrustDomains are the SPIFFE trust domains that callers may be of, such as
 	// cluster.local. Empty for every one that the certificates' authority signs for.
 	TrustDomains []string `yaml:"trust_domains"`
@@ -73,10 +79,21 @@ type TokenConfig struct {
 	SPIFFE bool `yaml:"spiffe"`
 }
 
+// A StaticTokenConfig says where the tokens of the broker's own are known from.
+type StaticTokenConfig struct {
+	// File holds the name of each token and the SHA-256 of it in hex, as YAML:
+	// "exporter: 5e88…". The caller is then token:exporter. It is re-read when it
+	// changes. merakid -new-token NAME makes a token and its line. Required.
+	File string `yaml:"file"`
+}
+
 // On reports whether a source is switched on.
 func (c *Config) On() bool {
 	return c.PeerCertificate || c.ForwardedClientCert != nil || c.LinkerdClientID != nil || c.Token != nil
 }
+
+// OnREST reports whether a source is switched on for the REST face.
+func (c *Config) OnREST() bool { return c.On() || c.StaticTokens != nil || c.Path != nil }
 
 // Validate says what is wrong, in one line that names the key.
 func (c *Config) Validate() error {
@@ -85,13 +102,16 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("trust_domains[%d]: %q is not a trust domain; write it without spiffe://, as in cluster.local", i, clip(d))
 		}
 	}
-	for key, p := range map[string]*ProxyConfig{keyForwarded: c.ForwardedClientCert, keyLinkerd: c.LinkerdClientID} {
+	for key, p := range map[string]*ProxyConfig{keyForwarded: c.ForwardedClientCert, keyLinkerd: c.LinkerdClientID, keyPath: c.Path} {
 		if p == nil {
 			continue
 		}
 		if _, err := newTrust(key, p.Trusted); err != nil {
 			return err
 		}
+	}
+	if c.StaticTokens != nil && c.StaticTokens.File == "" {
+		return errors.New("static_tokens.file: is required; merakid -new-token NAME makes a token and its line")
 	}
 	if c.Token != nil {
 		if err := c.Token.validate(); err != nil {
@@ -105,6 +125,7 @@ func (c *Config) Validate() error {
 const (
 	keyForwarded = "forwarded_client_cert.trusted"
 	keyLinkerd   = "linkerd_client_id.trusted"
+	keyPath      = "path.trusted"
 )
 
 // algorithms gives those that are allowed.
@@ -123,6 +144,8 @@ func (c *TokenConfig) validate() error {
 		return errors.New("issuer: is required; it is the iss of the tokens that count")
 	case len(c.Audiences) == 0 || slices.Contains(c.Audiences, ""):
 		return errors.New("audiences: name at least one, and none that is empty; a token for another service must not count here")
+	case ownName(c.Prefix):
+		return fmt.Errorf("prefix: %q stands before the names that tokens and paths of the REST face give; take another", c.Prefix)
 	case c.SPIFFE && c.Prefix != "":
 		return errors.New("prefix: does not go with spiffe: true, where the claim is the whole name")
 	}

@@ -26,6 +26,8 @@ type Resolver struct {
 	forwarded *trust
 	linkerd   *trust
 	tokens    *tokens
+	statics   *staticTokens // over REST
+	as        *trust        // over REST: whose word counts for /as/NAME/
 	domains   []string
 	missing   string // what a caller without an identity is told
 	// read are the headers of the trusted proxies, of which one is for many calls.
@@ -73,6 +75,22 @@ func NewResolver(c Config, w Wiring) (*Resolver, error) {
 	}
 	if c.PeerCertificate {
 		ways = append(ways, "a client certificate with a SPIFFE id")
+	}
+	if p := c.Path; p != nil {
+		t, err := newTrust(keyPath, p.Trusted)
+		if err != nil {
+			return nil, err
+		}
+		r.as = &t
+	}
+	if c.StaticTokens != nil {
+		if w.Files == nil {
+			return nil, errors.New("static_tokens.file: nobody re-reads files") // a slip of the wiring
+		}
+		r.statics = new(staticTokens)
+		if err := w.Files.Add(secretfile.Group{Name: "static tokens", Paths: []string{c.StaticTokens.File}, Load: r.statics.load}); err != nil {
+			return nil, fmt.Errorf("static_tokens.file: %w", err)
+		}
 	}
 	r.missing = "the call names no caller; it takes " + strings.Join(ways, ", or ")
 	if c.Token == nil {

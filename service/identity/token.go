@@ -171,8 +171,8 @@ func (t *tokens) name(claims jwt.MapClaims) (string, error) {
 	if t.prefix != "" {
 		return t.prefix + name, nil
 	}
-	if strings.HasPrefix(name, spiffeScheme) || name == anonymousID || linkerdID(name) == nil && strings.Contains(name, linkerdInfix) {
-		return "", errors.New("has the form of a name that certificates give; set a prefix, or spiffe: true where the issuer is a SPIFFE one")
+	if strings.HasPrefix(name, spiffeScheme) || name == anonymousID || ownName(name) || linkerdID(name) == nil && strings.Contains(name, linkerdInfix) {
+		return "", errors.New("has the form of a name that another source gives; set a prefix, or spiffe: true where the issuer is a SPIFFE one")
 	}
 	return name, nil
 }
