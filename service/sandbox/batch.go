@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,76 +15,87 @@ const (
 	mostAsynchronous = 100
 	mostBatches      = 5
 	saysBatches      = "Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."
+	// No words are documented for a batch of too many actions, or for one that is deleted too late.
+	saysTooManyActions = "Too many actions in the batch"
+	saysConfirmed      = "Batch cannot be deleted: it has been confirmed"
 )
-
-// An action is one write that a batch carries.
-type action struct {
-	resource, operation string
-	body                map[string]any
-}
 
 func (s *Sandbox) createBatch(c *request, d *answerForm) *response {
 	body := c.object()
-	actions := actionsOf(body["actions"])
-	most := mostAsynchronous
-	if body["synchronous"] == true {
-		most = mostSynchronous
+	synchronous, confirmed := body["synchronous"] == true, body["confirmed"] == true
+	b, no := s.planBatch(c, body["actions"], synchronous)
+	if no != nil {
+		return no
 	}
-	if len(actions) > most {
-		return refusal(http.StatusBadRequest, "Too many actions in the batch")
-	}
-	calls, problem, bad := s.plan(c, actions)
-	if bad != nil {
-		return bad
-	}
-	status := map[string]any{"completed": false, "failed": false, "errors": []any{}, "createdResources": []any{}}
-	start, ready := body["confirmed"] == true, c.now
-	if start {
-		if problem == "" && !s.startBatch(c, body["synchronous"] == true) {
-			return refusal(http.StatusBadRequest, saysBatches)
-		}
-		ready = s.runBatch(c, status, calls, problem, body["synchronous"] == true)
+	if confirmed && !s.startBatch(c, b) {
+		return refusal(http.StatusBadRequest, saysBatches)
 	}
 	id := madeID(document.Hash(c.path)%1e11, createdFrom+s.store.next())
 	o := map[string]any{
-		"id": id, "organizationId": c.org.id, "confirmed": start, "synchronous": body["synchronous"] == true,
-		"status": status, "actions": body["actions"],
+		"id": id, "organizationId": c.org.id, "confirmed": confirmed, "synchronous": synchronous,
+		"status":  map[string]any{"completed": false, "failed": false, "errors": []any{}, "createdResources": []any{}},
+		"actions": body["actions"],
 	}
 	if body["actions"] == nil {
 		o["actions"] = []any{}
 	}
+	if body["callback"] != nil {
+		o["callback"] = body["callback"]
+	}
 	fit, _ := d.shape.Conform(o)
-	doc := &resource{body: document.Encode(fit), shape: d.shape, since: c.now, ready: ready}
+	doc := &resource{body: document.Encode(fit), shape: d.shape}
 	s.store.create(c.path, id, doc)
-	return s.respondWith(c, d, doc, c.path+"/"+id)
+	return s.respondToBatch(c, d, doc, c.path+"/"+id, b, confirmed)
 }
 
-// updateBatch confirms a batch, which starts it.
+// updateBatch changes confirmed and synchronous, and nothing else. To confirm a
+// batch starts it.
 func (s *Sandbox) updateBatch(c *request, d *answerForm) *response {
 	doc := s.store.get(c.path)
 	if doc == nil {
 		return refusal(http.StatusNotFound, saysNotFound)
 	}
-	o := document.DecodeObject(doc.body)
-	body := c.object()
-	if v, ok := body["synchronous"].(bool); ok {
+	o, body := document.DecodeObject(doc.body), c.object()
+	if v, ok := body["synchronous"].(bool); ok && o["confirmed"] != true {
 		o["synchronous"] = v
 	}
-	ready := doc.ready
-	if body["confirmed"] == true && o["confirmed"] != true {
-		calls, problem, bad := s.plan(c, actionsOf(o["actions"]))
-		if bad != nil {
-			return bad
+	start := body["confirmed"] == true && o["confirmed"] != true
+	b, no := s.planBatch(c, o["actions"], o["synchronous"] == true)
+	if start {
+		if no != nil {
+			return no
 		}
-		if problem == "" && !s.startBatch(c, o["synchronous"] == true) {
+		if !s.startBatch(c, b) {
 			return refusal(http.StatusBadRequest, saysBatches)
 		}
 		o["confirmed"] = true
-		ready = s.runBatch(c, document.Object(o["status"]), calls, problem, o["synchronous"] == true)
 	}
-	next := &resource{body: document.Encode(o), shape: doc.shape, since: c.now, ready: ready}
+	next := &resource{body: document.Encode(o), shape: doc.shape}
 	s.store.put(c.path, next)
-	return s.respondWith(c, d, next, c.path)
+	return s.respondToBatch(c, d, next, c.path, b, start)
+}
+
+// respondToBatch answers a POST or PUT. A batch that it started ends later; when
+// it is synchronous, the answer waits for the end and shows it.
+func (s *Sandbox) respondToBatch(c *request, d *answerForm, doc *resource, path string, b *batch, started bool) *response {
+	if !started {
+		return s.respondWith(c, d, doc, path)
+	}
+	b.path = path
+	if !b.script.Endless {
+		s.effects.add(c.now.Add(b.takes), func(now time.Time) { s.endBatch(b, now) })
+	}
+	if b.synchronous {
+		c.extraTime = b.takes
+		c.later = func() *response {
+			s.settle()
+			if doc := s.store.get(path); doc != nil {
+				return s.respondWith(c, d, doc, path)
+			}
+			return refusal(http.StatusNotFound, saysNotFound) // a reset came between
+		}
+	}
+	return s.respondWith(c, d, doc, path)
 }
 
 func (s *Sandbox) deleteBatch(c *request, d *answerForm) *response {
@@ -94,131 +104,29 @@ func (s *Sandbox) deleteBatch(c *request, d *answerForm) *response {
 	case doc == nil:
 		return refusal(http.StatusNotFound, saysNotFound)
 	case document.DecodeObject(doc.body)["confirmed"] == true:
-		return refusal(http.StatusBadRequest, "Batch cannot be deleted: it has been confirmed")
+		return refusal(http.StatusBadRequest, saysConfirmed)
 	}
 	s.store.remove(c.path)
 	return &response{status: d.status}
 }
 
 // startBatch claims one of the places for running batches; false when all are taken.
-func (s *Sandbox) startBatch(c *request, synchronous bool) bool {
-	a := c.org
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.batches = slices.DeleteFunc(a.batches, func(end time.Time) bool { return !end.After(c.now) })
-	if len(a.batches) >= mostBatches {
+func (s *Sandbox) startBatch(c *request, b *batch) bool {
+	c.org.mu.Lock()
+	defer c.org.mu.Unlock()
+	if c.org.batches >= mostBatches {
 		return false
 	}
-	d := s.opts.BatchTime
-	if synchronous {
-		d /= 4 // its few actions are done when the answer comes
-		c.extraTime = d
+	c.org.batches++
+	c.org.mostBatches = max(c.org.mostBatches, c.org.batches)
+	times := s.Times()
+	usual := times.Batch
+	if b.synchronous {
+		usual = times.SynchronousBatch
 	}
-	a.batches = append(a.batches, c.now.Add(d))
+	usual += times.BatchAction * Duration(len(b.actions))
+	b.script, b.takes = s.jobs.next(c, time.Duration(usual))
 	return true
-}
-
-// runBatch does the actions, all or none, and says when they will be seen as done.
-func (s *Sandbox) runBatch(c *request, status map[string]any, calls []*request, problem string, synchronous bool) time.Time {
-	if problem != "" {
-		status["failed"], status["errors"] = true, []any{problem}
-		return c.now
-	}
-	made := []any{}
-	for _, x := range calls {
-		a := s.execute(x)
-		if a.status >= 300 {
-			says := "Error occurred while executing " + verbWord(x) + " " + x.path
-			status["failed"], status["errors"] = true, []any{says}
-			return c.now
-		}
-		if x.route.verb == verbPost && len(a.body) > 0 {
-			if id := document.Text(document.DecodeObject(a.body)["id"]); id != "" {
-				made = append(made, map[string]any{"id": id, "uri": x.path + "/" + id})
-			}
-		}
-	}
-	status["completed"], status["createdResources"] = true, made
-	if synchronous {
-		return c.now
-	}
-	return c.now.Add(s.opts.BatchTime)
-}
-
-// plan turns actions into calls. An action that batches cannot carry is refused
-// at once; a thing that is not there makes the batch fail, all of it.
-func (s *Sandbox) plan(c *request, actions []action) (calls []*request, problem string, bad *response) {
-	for _, a := range actions {
-		x, supported := s.resolve(c, a)
-		if !supported {
-			return nil, "", refusal(http.StatusBadRequest, a.operation+" operation is unsupported for "+a.resource+".")
-		}
-		if x == nil {
-			continue
-		}
-		if !x.known || x.at.Org != c.at.Org {
-			return nil, "Error occurred while executing " + a.operation + " " + a.resource + ": " + saysNotFound, nil
-		}
-		if a.body != nil {
-			x.body, x.doc = document.Encode(a.body), a.body
-		}
-		calls = append(calls, x)
-	}
-	return calls, problem, nil
-}
-
-// resolve finds the operation that an action stands for. Beside create, update
-// and destroy there are some fifty names of actions, which mostly say the last
-// part of the path; one that does not is accepted, and has no effect here.
-func (s *Sandbox) resolve(c *request, a action) (x *request, supported bool) {
-	path := "/" + strings.Trim(a.resource, "/")
-	try := func(method, path string) *request {
-		x := &request{s: s, now: c.now, path: path, allowed: c.allowed, id: c.id}
-		x.r = c.r.Clone(c.r.Context())
-		x.r.Method, x.r.URL.RawQuery = method, ""
-		s.locate(x)
-		if x.route == nil || x.route.op.GetBatchAction() == nil {
-			return nil
-		}
-		return x
-	}
-	switch a.operation {
-	case "create":
-		x = try(http.MethodPost, path)
-		return x, x != nil && strings.HasPrefix(x.route.op.GetId(), "create")
-	case "update":
-		x = try(http.MethodPut, path)
-		return x, x != nil
-	case "destroy":
-		x = try(http.MethodDelete, path)
-		return x, x != nil
-	case "":
-		return nil, false
-	}
-	if x = try(http.MethodPost, path+"/"+a.operation); x == nil {
-		x = try(http.MethodPost, path)
-	}
-	return x, true
-}
-
-func actionsOf(v any) []action {
-	list, _ := v.([]any)
-	out := make([]action, 0, len(list))
-	for _, v := range list {
-		o := document.Object(v)
-		out = append(out, action{document.Text(o["resource"]), document.Text(o["operation"]), document.Object(o["body"])})
-	}
-	return out
-}
-
-func verbWord(c *request) string {
-	switch c.route.verb {
-	case verbPut:
-		return "update"
-	case verbDelete:
-		return "destroy"
-	}
-	return "create"
 }
 
 // batchState is the word by which batches are filtered.
@@ -231,3 +139,22 @@ func batchState(status map[string]any) string {
 	}
 	return "pending"
 }
+
+// An action is one write that a batch carries.
+type action struct {
+	resource, operation string
+	body                any
+}
+
+func actionsOf(v any) []action {
+	list, _ := v.([]any)
+	out := make([]action, 0, len(list))
+	for _, v := range list {
+		o := document.Object(v)
+		out = append(out, action{document.Text(o["resource"]), document.Text(o["operation"]), o["body"]})
+	}
+	return out
+}
+
+// path is the resource as the path of a request.
+func (a *action) path() string { return "/" + strings.Trim(a.resource, "/") }

@@ -18,6 +18,7 @@ const (
 
 type cacheKey struct {
 	route             int
+	org               string // who owns what the path names: version below is its count
 	tls               bool
 	host, path, query string
 }

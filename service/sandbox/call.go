@@ -34,8 +34,12 @@ type request struct {
 
 	values    url.Values
 	store     [6]document.Param
-	extraTime time.Duration // how long it takes beside the latency
-	done      func()        // when it is over
+	extraTime time.Duration    // how long it takes beside the latency
+	later     func() *response // the answer when that time is over; nil: the one that was given at once
+	job       *job             // what a POST started
+	created   string           // the id of what a POST made
+	inBatch   bool             // an action of a batch
+	done      func()           // when it is over
 	// underway: the answer shows something that time will change.
 	underway bool
 }
@@ -50,6 +54,7 @@ type response struct {
 	retryAfter     string
 	cacheable      bool // the same until the organization changes
 	notInTelemetry bool // never reached the Dashboard: absent from its telemetry
+	unnamed        bool // as the error of a batch, it does not name the action
 }
 
 func (s *Sandbox) requestID() string {
@@ -67,9 +72,11 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
 		}
 		c.body = body
 	}
-	if j := s.opts.Jitter; j > 0 && !wait(r.Context(), s.upTo(j)) {
+	times := s.Times()
+	if j := time.Duration(times.Jitter); j > 0 && !wait(r.Context(), s.upTo(j)) {
 		return // left before it arrived
 	}
+	s.settle()
 	s.locate(c)
 	a := s.screen(c)
 	if s.opts.Observe != nil {
@@ -86,9 +93,12 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
 		if f.executes() {
 			a = s.execute(c)
 		}
-		if !wait(r.Context(), s.opts.Latency+c.extraTime) {
+		if !wait(r.Context(), time.Duration(times.Latency)+c.extraTime) {
 			s.finish(c, 0, !f.executes())
 			return
+		}
+		if c.later != nil {
+			a = c.later()
 		}
 	}
 	if f != nil {

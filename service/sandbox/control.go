@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -33,8 +34,14 @@ func (s *Sandbox) control() http.Handler {
 	m.HandleFunc("POST /_sim/reset", func(w http.ResponseWriter, _ *http.Request) { s.Reset(); reply(w, ok{true}) })
 	m.HandleFunc("POST /_sim/outside", command(s.outsidePage))
 	m.HandleFunc("POST /_sim/outage", command(s.outagePage))
-	m.HandleFunc("POST /_sim/faults", command(s.faultsPage))
+	m.HandleFunc("POST /_sim/faults", command(each(s.AddScript)))
 	m.HandleFunc("PUT /_sim/faults", command(s.mixPage))
+	m.HandleFunc("GET /_sim/times", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Times()) })
+	m.HandleFunc("PUT /_sim/times", command(s.timesPage))
+	m.HandleFunc("POST /_sim/rejections", command(each(s.AddRejection)))
+	m.HandleFunc("DELETE /_sim/rejections", func(w http.ResponseWriter, _ *http.Request) { s.ClearRejections(); reply(w, ok{true}) })
+	m.HandleFunc("POST /_sim/jobs", command(each(s.AddJobScript)))
+	m.HandleFunc("DELETE /_sim/jobs", func(w http.ResponseWriter, _ *http.Request) { s.ClearJobScripts(); reply(w, ok{true}) })
 	m.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) { s.ClearFaults(); reply(w, ok{true}) })
 	return m
 }
@@ -69,16 +76,19 @@ func command(do func([]byte) error) http.HandlerFunc {
 
 func (s *Sandbox) help(w http.ResponseWriter, _ *http.Request) {
 	reply(w, map[string]string{
-		"GET /_sim/world":      "ids to ask for: organizations, with some networks and devices of each",
-		"GET /_sim/stats":      "what arrived and how it was answered; ?organization=ID for one",
-		"GET /_sim/requests":   "the last requests, newest first; ?limit=N",
-		"GET /_sim/executions": "writes that took effect, and how often",
-		"POST /_sim/reset":     "forget everything, refill the buckets",
-		"POST /_sim/outside":   `another application: {"organizationId":"...","rate":4,"seconds":60}`,
-		"POST /_sim/outage":    `reset every connection: {"seconds":5}; 0 ends it`,
-		"POST /_sim/faults":    `faults by script: {"path":"/networks/","faults":[{"kind":"status","status":502,"body":"html"}]}`,
-		"PUT /_sim/faults":     `faults by rate: {"share":0.2}, with "kinds":[{"kind":"reset","after":true,"weight":1}] for some only, "transient":true for those that pass`,
-		"DELETE /_sim/faults":  "no more faults",
+		"GET /_sim/world":       "ids to ask for: organizations, with some networks and devices of each",
+		"GET /_sim/stats":       "what arrived and how it was answered; ?organization=ID for one",
+		"GET /_sim/requests":    "the last requests, newest first; ?limit=N",
+		"GET /_sim/executions":  "writes that took effect, and how often",
+		"POST /_sim/reset":      "forget everything, refill the buckets",
+		"POST /_sim/outside":    `another application: {"organizationId":"...","rate":4,"seconds":60}`,
+		"POST /_sim/outage":     `reset every connection: {"seconds":5}; 0 ends it`,
+		"POST /_sim/faults":     `faults by script: {"path":"/networks/","faults":[{"kind":"status","status":502,"body":"html"}]}`,
+		"PUT /_sim/faults":      `faults by rate: {"share":0.2}, with "kinds":[{"kind":"reset","after":true,"weight":1}] for some only, "transient":true for those that pass`,
+		"DELETE /_sim/faults":   "no more faults",
+		"PUT /_sim/times":       `how long things take: {"batch":"5s","job":"1s"}; GET shows all`,
+		"POST /_sim/rejections": `writes that are refused for what they say: {"contains":"\"vlan\":4095","messages":["Vlan is invalid"]}; "atPost":true refuses a batch at once`,
+		"POST /_sim/jobs":       `how jobs and batches go: {"operation":"createDeviceLiveToolsPing","time":"9s"}, "failed":"text", "error":"text" or "endless":true`,
 	})
 }
 
@@ -122,16 +132,41 @@ func (s *Sandbox) outagePage(body []byte) error {
 	return nil
 }
 
-func (s *Sandbox) faultsPage(body []byte) error {
-	scripts, err := parseScripts(body)
-	if err != nil {
-		return err
-	}
-	for _, x := range scripts {
-		if err := s.AddScript(x); err != nil {
+// each reads one value or a list of them, and does something with each.
+func each[T any](do func(T) error) func([]byte) error {
+	return func(body []byte) error {
+		list, err := oneOrMore[T](body)
+		if err != nil {
 			return err
 		}
+		for _, x := range list {
+			if err := do(x); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
+}
+
+// oneOrMore reads one value or a list of them.
+func oneOrMore[T any](body []byte) ([]T, error) {
+	var list []T
+	if err := json.Unmarshal(body, &list); err == nil {
+		return list, nil
+	}
+	var one T
+	if err := json.Unmarshal(body, &one); err != nil {
+		return nil, fmt.Errorf("sandbox: the body cannot be read, see GET /_sim/ for examples: %w", err)
+	}
+	return []T{one}, nil
+}
+
+func (s *Sandbox) timesPage(body []byte) error {
+	t := s.Times()
+	if err := json.Unmarshal(body, &t); err != nil {
+		return fmt.Errorf("sandbox: the body is such as {\"batch\":\"5s\"}: %w", err)
+	}
+	s.SetTimes(t)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -319,17 +318,4 @@ func EveryFault() []Fault {
 		Fault{Kind: FaultRedirect, Status: http.StatusPermanentRedirect},
 		Fault{Kind: FaultRedirect, Target: "foreign"},
 	)
-}
-
-// parseScripts reads one script or a list of them.
-func parseScripts(body []byte) ([]Script, error) {
-	var list []Script
-	if err := json.Unmarshal(body, &list); err == nil {
-		return list, nil
-	}
-	var one Script
-	if err := json.Unmarshal(body, &one); err != nil {
-		return nil, fmt.Errorf("sandbox: a script is {\"path\":..., \"faults\":[{\"kind\":...}]}: %w", err)
-	}
-	return []Script{one}, nil
 }

@@ -43,8 +43,10 @@ func FuzzScript(f *testing.F) {
 	f.Add(`{"path":"/networks/","times":-1,"faults":[{"kind":"status","status":502,"body":"html"}]}`)
 	f.Add(`[{"faults":[{"kind":"redirect","target":"https://x/y"}]}]`)
 	f.Fuzz(func(_ *testing.T, body string) {
-		_ = s.faultsPage([]byte(body))
-		s.ClearFaults()
+		_ = each(s.AddScript)([]byte(body))
+		_ = each(s.AddRejection)([]byte(body))
+		_ = each(s.AddJobScript)([]byte(body))
+		s.Reset()
 	})
 }
 

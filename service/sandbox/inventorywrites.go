@@ -3,6 +3,7 @@ package sandbox
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
@@ -18,7 +19,8 @@ func (s *Sandbox) keepNew(c *request, d *answerForm, at inventory.Entity, path, 
 	if fit, ok := d.shape.Conform(c.object()); ok {
 		o = document.Merge(o, fit.(map[string]any))
 	}
-	doc := &resource{body: document.Encode(o), shape: d.shape, since: c.now, ready: c.now}
+	doc := &resource{body: document.Encode(o), shape: d.shape}
+	c.created = id
 	s.store.put(path, doc)
 	return &response{status: d.status, body: doc.body}
 }
@@ -90,7 +92,7 @@ func (s *Sandbox) deleteNetwork(c *request, d *answerForm) *response {
 	if busy {
 		return refusal(http.StatusBadRequest, "Could not delete the network. This may be due to concurrent requests to delete networks.")
 	}
-	c.extraTime = max(0, s.opts.DeleteTime)
+	c.extraTime = time.Duration(s.Times().Delete)
 	c.done = func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -141,6 +143,7 @@ func (s *Sandbox) moveNetwork(c *request, d *answerForm) *response {
 	p, ok := s.inventory.Network(document.TextAt(body, "network.id"))
 	target, found := s.inventory.Organization(document.TextAt(body, "organizations.target.id"))
 	result := map[string]any{"status": "completed"}
+	moves := false
 	switch {
 	case !ok || p.Org != c.at.Org || p.Network < 0:
 		result = map[string]any{"status": "failed", "reason": "Cannot move network: it is not in the source organization."}
@@ -148,13 +151,25 @@ func (s *Sandbox) moveNetwork(c *request, d *answerForm) *response {
 		result = map[string]any{"status": "failed", "reason": "Cannot move network: Target organization is invalid or inaccessible."}
 	case body["simulate"] == true:
 	default:
-		s.inventory.MoveNetwork(p.Network, target.Org)
-		s.orgState(target.Org).version.Add(1)
+		moves = true
 	}
 	body["result"] = result
 	body["organizations"] = document.Merge(map[string]any{"source": map[string]any{"id": c.org.id}}, document.Object(body["organizations"]))
 	c.doc = body
-	return s.post(c, d)
+	a := s.post(c, d)
+	move := func(time.Time) {
+		s.inventory.MoveNetwork(p.Network, target.Org)
+		s.orgState(target.Org).version.Add(1)
+		c.org.version.Add(1)
+	}
+	switch {
+	case !moves || c.job != nil && (c.job.script.Failed != "" || c.job.script.Endless):
+	case c.job != nil && c.job.ends.After(c.now):
+		s.effects.add(c.job.ends, move)
+	default:
+		move(c.now)
+	}
+	return a
 }
 
 // claimDevices puts devices of the inventory into a network. A device of another

@@ -117,3 +117,8 @@ func send(t testing.TB, c *http.Client, method, url, body string) (got, error) {
 	b, err := io.ReadAll(resp.Body)
 	return got{resp.StatusCode, resp.Header, string(b)}, err
 }
+
+// ask0 is a request that nobody serves.
+func ask0(path string) *http.Request {
+	return httptest.NewRequest(http.MethodPost, "/api/v1"+path, nil)
+}

@@ -21,9 +21,10 @@ type orgState struct {
 	left       int
 	outside    float64 // a second, added up; for the statistics
 	perOp      map[int]*counts
-	deletes    int         // network deletes under way
-	batches    []time.Time // when the running action batches end
-	intervals  intervalCounts
+	deletes    int // network deletes under way
+	// Action batches that are confirmed and have not ended; the most at a time.
+	batches, mostBatches int
+	intervals            intervalCounts
 }
 
 // counts are the requests of one organization, or of one operation of it.

@@ -8,8 +8,26 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
-// execute does what a request asks for, and answers it.
+// execute does what a request asks for, and answers it. A write that took effect
+// is counted.
 func (s *Sandbox) execute(c *request) *response {
+	s.alone.RLock()
+	defer s.alone.RUnlock()
+	a := s.perform(c)
+	if c.route.verb != verbGet && a.status < 300 {
+		s.countWrite(c)
+	}
+	return a
+}
+
+// countWrite takes note of a write that took effect.
+func (s *Sandbox) countWrite(c *request) {
+	s.store.record(c.r.Method, c.path, c.org.id, c.body, c.now)
+	c.org.written(c.route)
+}
+
+// perform does what a request asks for, without counting it.
+func (s *Sandbox) perform(c *request) *response {
 	d := s.form(c.route)
 	if c.route.verb == verbGet {
 		return s.read(c, d)
@@ -17,12 +35,10 @@ func (s *Sandbox) execute(c *request) *response {
 	if no := c.readBody(); no != nil {
 		return no
 	}
-	a := s.write(c, d)
-	if a.status < 300 {
-		s.store.record(c.r.Method, c.path, c.org.id, c.body, c.now)
-		c.org.written(c.route)
+	if no := s.rejected(c); no != nil {
+		return no
 	}
-	return a
+	return s.write(c, d)
 }
 
 // readBody reads the body as JSON: an object, or where the operation's body is
@@ -51,7 +67,7 @@ func (s *Sandbox) read(c *request, d *answerForm) *response {
 	case "getOrganizationApiRequestsOverviewResponseCodesByInterval":
 		return s.apiByInterval(c)
 	}
-	k := cacheKey{route: c.route.index, tls: c.r.TLS != nil, host: c.r.Host, path: c.path, query: c.r.URL.RawQuery}
+	k := cacheKey{route: c.route.index, org: c.org.id, tls: c.r.TLS != nil, host: c.r.Host, path: c.path, query: c.r.URL.RawQuery}
 	version := c.org.version.Load()
 	open := c.allowed == nil || d.kind != rowsOrganizations
 	if open {
@@ -156,23 +172,11 @@ func (s *Sandbox) shown(c *request, doc *resource, shape *document.Shape, made f
 	if stored == nil {
 		stored = map[string]any{}
 	}
-	if s.opts.Now().Before(doc.ready) {
+	if doc.job != nil && doc.job.show(stored, doc.shape, s.opts.Now()) {
 		c.underway = true
-		underway(stored)
 	}
 	if doc.shape == shape {
 		return stored
 	}
 	return document.Overlay(document.DecodeObject(made(nil)), stored, doc.shape, shape)
-}
-
-// underway is how a live tool and an action batch look before they are finished.
-func underway(o map[string]any) {
-	switch status := o["status"].(type) {
-	case string:
-		o["status"] = "running"
-	case map[string]any:
-		status["completed"] = false
-		status["createdResources"] = []any{}
-	}
 }

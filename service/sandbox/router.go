@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -15,6 +16,8 @@ type router struct {
 	root   *node
 	routes []*route
 	byID   map[string]*route
+	// actions are the routes that action batches carry, by the word of the action.
+	actions map[string][]*route
 }
 
 type node struct {
@@ -30,6 +33,9 @@ const (
 	verbPost
 	verbDelete
 )
+
+// verbNames are the methods of HTTP in the order of the verbs.
+var verbNames = [...]string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete}
 
 func verbOf(method string) int {
 	switch method {
@@ -58,7 +64,7 @@ type route struct {
 }
 
 func newRouter(c *contract.Contract) *router {
-	r := &router{root: &node{}, byID: make(map[string]*route)}
+	r := &router{root: &node{}, byID: make(map[string]*route), actions: make(map[string][]*route)}
 	for _, m := range c.Methods() {
 		if m.Streaming {
 			continue
@@ -101,6 +107,9 @@ func newRouter(c *contract.Contract) *router {
 		n.route[verb] = rt
 		r.routes = append(r.routes, rt)
 		r.byID[rt.op.GetId()] = rt
+		if a := rt.op.GetBatchAction(); a != nil {
+			r.actions[a.GetOperation()] = append(r.actions[a.GetOperation()], rt)
+		}
 	}
 	return r
 }

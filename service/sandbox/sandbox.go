@@ -42,9 +42,11 @@ type Options struct {
 	// Jitter delays each request by a random time below it before it is counted
 	// at a bucket, as a network does. Latency is how long an answer takes after.
 	Jitter, Latency time.Duration
-	// BatchTime is how long an action batch runs (2 s where 0), DeleteTime how
-	// long deleting a network takes, beside Latency (100 ms where 0; negative: no time).
-	BatchTime, DeleteTime time.Duration
+	// BatchTime is how long an action batch runs (2 s where 0), JobTime how long a
+	// live tool or another job does (2 s where 0), DeleteTime how long deleting a
+	// network takes, beside Latency (100 ms where 0; negative: no time). Times has
+	// more of them, and changes them later.
+	BatchTime, JobTime, DeleteTime time.Duration
 
 	// Faults hit requests at random. Scripted ones are added later, see Script.
 	Faults Mix
@@ -85,11 +87,17 @@ type Sandbox struct {
 	disabled  map[string]bool
 	allowed   map[string]map[string]bool // key -> organizations; nil value: all
 
-	orgStates sync.Map // organization number -> *account; -1: nobody's
-	addresses bucketSet
-	own       bucketSet // buckets of operations with a limit of their own
-	serial    atomic.Uint64
-	outage    atomic.Int64 // until when, in Unix nanoseconds; everything fails
+	orgStates  sync.Map // organization number -> *account; -1: nobody's
+	addresses  bucketSet
+	own        bucketSet // buckets of operations with a limit of their own
+	serial     atomic.Uint64
+	effects    effects
+	times      atomic.Pointer[Times]
+	rejections rejections
+	jobs       jobScripts
+	// alone is held by what happens without a request, and shared by requests.
+	alone  sync.RWMutex
+	outage atomic.Int64 // until when, in Unix nanoseconds; everything fails
 
 	randMu sync.Mutex
 	random *rand.Rand
@@ -118,6 +126,7 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 		disabled:  make(map[string]bool), random: rand.New(rand.NewPCG(opts.Seed, 0x5eed)),
 	}
 	s.cache.init()
+	s.SetTimes(opts.times())
 	s.faults = newFaults(opts)
 	for _, id := range opts.APIDisabled {
 		s.disabled[id] = true
@@ -136,6 +145,15 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 		}
 	}
 	return s, nil
+}
+
+// times are the durations that hold at first. A synchronous batch has few
+// actions, and is sooner done.
+func (o *Options) times() Times {
+	return Times{
+		Latency: Duration(o.Latency), Jitter: Duration(o.Jitter), Batch: Duration(o.BatchTime), SynchronousBatch: Duration(o.BatchTime / 4),
+		Job: Duration(o.JobTime), Delete: Duration(max(0, o.DeleteTime)),
+	}
 }
 
 // Bounds of a world: ids are arithmetic, and must not run into each other.
@@ -164,6 +182,9 @@ func (o *Options) fill() {
 	rate(&o.AddressRate, 100)
 	if o.BatchTime == 0 {
 		o.BatchTime = 2 * time.Second
+	}
+	if o.JobTime == 0 {
+		o.JobTime = 2 * time.Second
 	}
 	if o.DeleteTime == 0 {
 		o.DeleteTime = 100 * time.Millisecond

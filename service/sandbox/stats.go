@@ -39,6 +39,9 @@ type OrganizationStats struct {
 	WorstOverdraft float64 `json:"worstOverdraft"`
 	InFlight       int     `json:"inFlight"`
 	MostInFlight   int     `json:"mostInFlight"`
+	// Batches are action batches under way; MostBatches is the most at a time.
+	Batches     int `json:"batches"`
+	MostBatches int `json:"mostBatches"`
 	// Left counts clients that went away before the answer.
 	Left int `json:"left"`
 	// Outside is what other applications were told to take, in requests.
@@ -83,6 +86,7 @@ func (s *Sandbox) Organization(id string) OrganizationStats {
 }
 
 func (s *Sandbox) statsOf(id string, all bool) Stats {
+	s.settle()
 	out := Stats{Since: s.started, Now: s.opts.Now(), Total: Count{Answered: map[int]int{}}, Organizations: map[string]OrganizationStats{}}
 	s.orgStates.Range(func(_, v any) bool {
 		a := v.(*orgState)
@@ -97,7 +101,7 @@ func (s *Sandbox) statsOf(id string, all bool) Stats {
 		o := OrganizationStats{
 			Count: a.counts.public(), MostInSecond: a.meter.most, InFlight: a.inFlight, MostInFlight: a.mostFlight,
 			Left: a.left, Outside: a.outside, Operations: make(map[string]Count, len(a.perOp)),
-			WorstOverdraft: math.Max(0, a.meter.worst),
+			WorstOverdraft: math.Max(0, a.meter.worst), Batches: a.batches, MostBatches: a.mostBatches,
 		}
 		for i, c := range a.perOp {
 			name := "unknown"
@@ -114,11 +118,15 @@ func (s *Sandbox) statsOf(id string, all bool) Stats {
 }
 
 // Executions lists the writes that took effect, with how often each did.
-func (s *Sandbox) Executions() []Execution { return s.store.executions() }
+func (s *Sandbox) Executions() []Execution {
+	s.settle()
+	return s.store.executions()
+}
 
 // Executed says how often a write took effect: the path is the one below
 // /api/v1, the body the bytes that were sent.
 func (s *Sandbox) Executed(method, path string, body []byte) int {
+	s.settle()
 	return s.store.times(method, path, body)
 }
 
@@ -126,12 +134,15 @@ func (s *Sandbox) Executed(method, path string, body []byte) int {
 // faults. Requests under way are counted as if they had arrived after it.
 func (s *Sandbox) Reset() {
 	s.ClearFaults()
+	s.ClearRejections()
+	s.ClearJobScripts()
+	s.effects.reset()
 	s.orgStates.Range(func(_, v any) bool {
 		a := v.(*orgState)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.bucket, a.meter, a.counts, a.perOp, a.intervals = bucket{}, meter{}, counts{}, nil, intervalCounts{}
-		a.mostFlight, a.left, a.outside, a.batches = a.inFlight, 0, 0, nil
+		a.mostFlight, a.left, a.outside, a.batches, a.mostBatches = a.inFlight, 0, 0, 0, 0
 		a.version.Add(1)
 		return true
 	})

@@ -24,9 +24,7 @@ const (
 type resource struct {
 	body  []byte
 	shape *document.Shape
-	// since and ready bound the time in which the thing is under way: live tools
-	// and action batches take a while.
-	since, ready time.Time
+	job   *job // whose state the resource shows; nil: it changes by writes alone
 }
 
 // An Execution is a write that took effect.
@@ -57,6 +55,9 @@ type store struct {
 
 	executed map[executionKey]*Execution
 	history  []executionKey
+
+	journaling bool
+	journal    []func() // undo what was written since begin, the last first
 }
 
 func newStore() *store {
@@ -86,6 +87,7 @@ func (s *store) put(path string, d *resource) {
 }
 
 func (s *store) putLocked(path string, d *resource) {
+	s.keepLocked(path)
 	if s.gone[path] {
 		delete(s.gone, path)
 		s.deleted.Store(int64(len(s.gone)))
@@ -107,6 +109,9 @@ func (s *store) create(collection, id string, d *resource) {
 	defer s.mu.Unlock()
 	s.putLocked(collection+"/"+id, d)
 	if !slices.Contains(s.created[collection], id) {
+		if before := s.created[collection]; s.journaling {
+			s.journal = append(s.journal, func() { s.created[collection] = before })
+		}
 		s.created[collection] = append(s.created[collection], id)
 	}
 }
@@ -133,6 +138,7 @@ func (s *store) remove(path string) bool {
 	if s.gone[path] {
 		return false
 	}
+	s.keepLocked(path)
 	delete(s.docs, path)
 	s.gone[path] = true
 	s.deleted.Store(int64(len(s.gone)))
@@ -143,7 +149,50 @@ func (s *store) remove(path string) bool {
 func (s *store) forget(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.keepLocked(path)
 	delete(s.docs, path)
+}
+
+// begin keeps what every write from now on replaces, until commit or rollback.
+func (s *store) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journaling, s.journal = true, nil
+}
+
+func (s *store) commit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journaling, s.journal = false, nil
+}
+
+// rollback undoes every write since begin.
+func (s *store) rollback() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, undo := range slices.Backward(s.journal) {
+		undo()
+	}
+	s.deleted.Store(int64(len(s.gone)))
+	s.journaling, s.journal = false, nil
+}
+
+// keepLocked takes note of what stands at a path before that changes.
+func (s *store) keepLocked(path string) {
+	if !s.journaling {
+		return
+	}
+	doc, gone := s.docs[path], s.gone[path]
+	s.journal = append(s.journal, func() {
+		delete(s.docs, path)
+		delete(s.gone, path)
+		if doc != nil {
+			s.docs[path] = doc
+		}
+		if gone {
+			s.gone[path] = true
+		}
+	})
 }
 
 // isGone says whether the path, or something that it is part of, was deleted.

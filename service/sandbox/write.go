@@ -82,10 +82,10 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 	}
 	made := func(dst []byte) []byte { return s.made(dst, c, keep, c.path) }
 	var now map[string]any
-	since, ready := c.now, c.now
+	var job *job
 	if doc := s.store.get(c.path); doc != nil {
 		now = s.shown(c, doc, keep.shape, made)
-		since, ready = doc.since, doc.ready
+		job = doc.job
 	} else {
 		now = document.DecodeObject(made(nil))
 	}
@@ -96,7 +96,7 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 		}
 		now = document.Merge(now, p)
 	}
-	doc := &resource{body: document.Encode(now), shape: keep.shape, since: since, ready: ready}
+	doc := &resource{body: document.Encode(now), shape: keep.shape, job: job}
 	s.store.put(c.path, doc)
 	return s.respondWith(c, d, doc, c.path)
 }
@@ -153,13 +153,10 @@ func (s *Sandbox) create(c *request, d, keep *answerForm, param string) *respons
 	if p, ok := patch.(map[string]any); ok {
 		o = document.Merge(o, p)
 	}
-	doc := &resource{shape: shape, since: c.now, ready: c.now}
-	if strings.Contains(c.path, "/liveTools/") {
-		doc.ready = c.now.Add(s.opts.BatchTime)
-		o["status"] = "complete"
-		if shape.Find("url") != nil {
-			o["url"] = path
-		}
+	c.created = id
+	doc := &resource{shape: shape, job: s.startJob(c)}
+	if doc.job != nil && shape.Find("url") != nil {
+		o["url"] = path
 	}
 	doc.body = document.Encode(o)
 	s.store.create(c.path, id, doc)

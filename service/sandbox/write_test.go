@@ -3,8 +3,6 @@ package sandbox
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
@@ -143,70 +141,4 @@ func TestBadBodies(t *testing.T) {
 	if n := len(s.Executions()); n != 0 {
 		t.Errorf("%d executions", n)
 	}
-}
-
-func TestActionBatches(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newSandbox(t, open())
-		path := "/organizations/" + s.OrganizationID(0) + "/actionBatches"
-		network := "/networks/" + s.NetworkID(0, 1)
-		body := `{"confirmed":true,"actions":[{"resource":"` + network + `/groupPolicies","operation":"create","body":{"name":"Batch"}}]}`
-		var first string
-		for i := range mostBatches {
-			o := ask(t, s, "POST", path, body).object(t, 201)
-			if i == 0 {
-				first = document.Text(o["id"])
-			}
-			if document.Object(o["status"])["completed"] != false {
-				t.Errorf("done at once: %v", o)
-			}
-		}
-		if g := ask(t, s, "POST", path, body); g.status != 400 || !strings.Contains(g.body, saysBatches) {
-			t.Errorf("the sixth: %d %s", g.status, g.body)
-		}
-		if n := len(ask(t, s, "GET", path+"?status=pending", "").list(t)); n != mostBatches {
-			t.Errorf("%d pending", n)
-		}
-		pass(2 * time.Second)
-		o := ask(t, s, "GET", path+"/"+first, "").object(t, 200)
-		status := document.Object(o["status"])
-		if status["completed"] != true || status["failed"] != false || len(status["createdResources"].([]any)) > 1 {
-			t.Errorf("after its time: %v", o)
-		}
-		if g := ask(t, s, "POST", path, body); g.status != 201 {
-			t.Errorf("when there is room: %d %s", g.status, g.body)
-		}
-		if g := ask(t, s, "DELETE", path+"/"+first, ""); g.status != 400 {
-			t.Errorf("delete of a confirmed one: %d", g.status)
-		}
-		waiting := document.Text(ask(t, s, "POST", path, strings.Replace(body, "true", "false", 1)).object(t, 201)["id"])
-		if o := ask(t, s, "PUT", path+"/"+waiting, `{"confirmed":true}`).object(t, 200); o["confirmed"] != true {
-			t.Errorf("confirmed: %v", o)
-		}
-		bad := ask(t, s, "POST", path, `{"confirmed":true,"actions":[{"resource":"/networks/N_1/groupPolicies","operation":"create"}]}`).object(t, 201)
-		if document.Object(bad["status"])["failed"] != true {
-			t.Errorf("a batch that cannot be: %v", bad)
-		}
-		if g := ask(t, s, "POST", path, `{"actions":[{"resource":"`+network+`/devices/remove","operation":"create"}]}`); g.status != 400 || !strings.Contains(g.body, "unsupported") {
-			t.Errorf("an action that cannot be carried: %d %s", g.status, g.body)
-		}
-	})
-}
-
-func TestLiveTools(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newSandbox(t, open())
-		path := "/devices/" + s.Serial(0, 0, 0) + "/liveTools/ping"
-		o := ask(t, s, "POST", path, `{"target":"192.0.2.1","count":2}`).object(t, 201)
-		id := document.Text(o["pingId"])
-		if o["status"] != "running" || o["url"] != path+"/"+id {
-			t.Errorf("started: %v", o)
-		}
-		pass(3 * time.Second)
-		if o := ask(t, s, "GET", path+"/"+id, "").object(t, 200); o["status"] != "complete" || o["pingId"] != id {
-			t.Errorf("finished: %v", o)
-		}
-	})
 }

@@ -139,3 +139,36 @@ func (e *Inventory) Reset() {
 	e.networksMovedIn, e.devicesMovedIn, e.newOrgs, e.newNets = map[int][]int{}, map[int][]int{}, 0, 0
 	e.touched.Store(false)
 }
+
+// Snapshot keeps how everything is now; restore takes it back to that.
+func (e *Inventory) Snapshot() (restore func()) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	touched, newOrgs, newNets := e.touched.Load(), e.newOrgs, e.newNets
+	orgs, networks, devices := copied(e.orgs), copied(e.networks), copied(e.devices)
+	moved, devicesMoved := lists(e.networksMovedIn), lists(e.devicesMovedIn)
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.orgs, e.networks, e.devices, e.networksMovedIn, e.devicesMovedIn = orgs, networks, devices, moved, devicesMoved
+		e.newOrgs, e.newNets = newOrgs, newNets
+		e.touched.Store(touched)
+	}
+}
+
+func copied[T any](from map[int]*T) map[int]*T {
+	out := make(map[int]*T, len(from))
+	for k, v := range from {
+		c := *v
+		out[k] = &c
+	}
+	return out
+}
+
+func lists(from map[int][]int) map[int][]int {
+	out := make(map[int][]int, len(from))
+	for k, v := range from {
+		out[k] = slices.Clone(v)
+	}
+	return out
+}
