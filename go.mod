@@ -8,6 +8,7 @@ require (
 	github.com/envoyproxy/go-control-plane v0.14.0 // tests: a control plane to be told by, for xDS
 	github.com/envoyproxy/go-control-plane/envoy v1.39.1-0.20260819172001-e6e3fd93e4be // tests: its messages
 	github.com/golang-jwt/jwt/v5 v5.3.1 // callers' tokens
+	github.com/hashicorp/golang-lru/v2 v2.0.7 // bounded maps that forget what was used least
 	github.com/prometheus/client_golang v1.25.0 // metrics
 	github.com/redis/go-redis/v9 v9.23.0 // the shared store: single, Sentinel and Cluster; only ratelimit/redis sees it
 	go.opentelemetry.io/otel v1.47.0 // traces

@@ -12,24 +12,28 @@ const (
 	increase = 0.2
 	// floor is what no stop goes below, in requests a second.
 	floor = 0.5
-	// proof is how long the rate stays near the mark without a refusal before
-	// the mark counts for nothing. By then more has been spent above the mark
-	// than the server's bucket holds (12 of 10), so the mark must be wrong.
+	// proof is the time without a refusal after which the mark is given up. By
+	// then 12 requests were spent above the mark, more than the 10 that the
+	// server's bucket holds, so the mark must be too low.
 	proof = 26 * time.Second
-	// probed is what has been spent above the mark when proof is over, in requests.
+	// probed is the number of requests spent above the mark within proof.
 	probed = 12.0
-	// memory is how old a stop may be for the throughput since then to mean
-	// anything.
+	// memory is the age at which a stop is forgotten. Throughput that is counted
+	// since an older stop is an average over too long a time to set a mark.
 	memory = 60 * time.Second
-	// settled is how long two stops have to be apart for the throughput between
-	// them to mean anything; believed is how far it may fall below the rate
-	// at which the second one came.
-	settled  = 2 * time.Second
+	// settled is the least time between two stops from which the second one
+	// measures the throughput: in a shorter time a few requests more or less
+	// change the figure too much.
+	settled = 2 * time.Second
+	// believed is the lowest measured throughput that sets the mark, as a part of
+	// the rate in force at the second stop. A lower one says that we asked for
+	// little, not that others took the rest.
 	believed = 0.6
-	// pause is how much of a stop counts as time in which the server's bucket
-	// filled: a longer one fills it to the brim, and what comes after is lost.
+	// pause is the most of a stop that counts as time in which the server's bucket
+	// fills. In a longer stop the bucket is full before the end, and what flows in
+	// after that is lost.
 	pause = 1500 * time.Millisecond
-	// untold stands for a number of slots that tells nothing.
+	// untold marks a count of slots that measures nothing.
 	untold = -1e18
 )
 
@@ -53,9 +57,9 @@ type Pace struct {
 	Since time.Time
 	// Until is the end of the last stop.
 	Until time.Time
-	// Spent counts the slots granted since then. It is far below 0 when it can
-	// no longer tell anything: our bucket was full in between, so less was
-	// asked for than was left to us.
+	// Spent counts the slots granted since Since. It is far below 0 when our
+	// bucket was full in between: less was asked for than was left to us, so the
+	// count does not measure what the others left.
 	Spent float64
 }
 
@@ -67,9 +71,9 @@ func (p Pace) At(ceiling float64) float64 {
 	return p.Rate
 }
 
-// Stop is the pace after a 429 that stops the budget for d. Others that arrive
-// before the stop is over tell the same story: they may prolong it, and do not
-// lower the rate again.
+// Stop is the pace after a 429 that stops the budget for d. A 429 that arrives
+// before the stop is over has the same cause: it may prolong the stop, and does
+// not lower the rate again.
 func (p Pace) Stop(now time.Time, d time.Duration, ceiling float64) Pace {
 	until := now.Add(d)
 	if now.Before(p.Until) {

@@ -33,9 +33,8 @@
 // many slots as it has calls for; pulls from the narrower one with that number
 // as Ask.Most; and gives back, with Refund, what the narrower one did not
 // grant. Slots that are held for the moment between the two are not lost to
-// anybody: a refund makes them available at once. Lanes that
-// share the wider budget either wait for it in one lane of its own, or pull from
-// it by themselves: then each names itself in Ask.From.
+// anybody: a refund makes them available at once. In one process there is one
+// lane for a budget; lanes that share the wider budget wait in its lane.
 //
 // # The bound
 //

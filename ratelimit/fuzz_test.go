@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// FuzzBound reads a sequence of steps of two lanes from bytes: whatever it is, no
+// FuzzBound reads a sequence of steps from bytes: whatever it is, no
 // more is granted than burst + rate x t.
 func FuzzBound(f *testing.F) {
 	f.Add([]byte{0, 9, 10, 1, 9, 200, 2, 5, 30, 3, 3, 3, 4, 0, 1, 0, 9, 9})
 	f.Add([]byte{5, 0, 0, 5, 0, 0, 0, 50, 1, 5, 0, 255, 3, 8, 0, 0, 50, 0})
 	f.Fuzz(func(t *testing.T, steps []byte) {
-		l := NewLocal(LocalConfig{})
+		l := NewLocal()
 		ctx := context.Background()
 		now, level := start, organization.Burst
 		for ; len(steps) >= 3; steps = steps[3:] {
@@ -23,7 +23,7 @@ func FuzzBound(f *testing.F) {
 			switch n := int(steps[1]); steps[0] % 6 {
 			case 0, 1:
 				g, _ := l.Pull(ctx, now, Ask{
-					Budget: organization, From: string('a' + rune(steps[0]%6)), Most: n % 7,
+					Budget: organization, Most: n % 7,
 					Waiting: []Waiting{
 						{Class: Class{Priority(n % 3), "a"}, Count: n, Weight: float64(n) / 16},
 						{Class: Class{Priority(n % 2), "b"}, Count: n / 2},

@@ -12,96 +12,95 @@ const (
 	sweep = 2
 )
 
-// A ledger holds the budgets in the order of their last use. A bucket that is
-// full and has learned nothing is the same as a new one, so those that have
-// been idle for long enough are forgotten, a few by each call: without a
-// goroutine, and without a pause for all of them at once.
-type ledger struct {
-	byKey map[string]*account
-	rest  time.Duration
+// A table holds the budgets in the order of their last use. A bucket that is full
+// and has learned nothing is the same as a new one, so those that have been idle
+// for long enough are forgotten, a few by each call: without a goroutine, and
+// without a pause for all of them at once.
+type table struct {
+	byKey map[string]*entry
 	// newest and oldest are the ends of the list by last use.
-	newest, oldest *account
+	newest, oldest *entry
 }
 
-// An account is what is known of one budget.
-type account struct {
+// An entry is what is known of one budget.
+type entry struct {
 	key     string
 	ceiling float64
 	bucket  bucket
-	pace    *Pace  // nil while no stop has taught anything
-	queue   *queue // nil while nobody has had to wait
+	pace    *Pace // nil while no stop has taught anything
+	queue   fairQueue
 	last    time.Time
 
-	newer, older *account
+	newer, older *entry
 }
 
-// find returns the account of a key, or nil.
-func (l *ledger) find(key string) *account { return l.byKey[key] }
+// find returns the entry of a key, or nil.
+func (l *table) find(key string) *entry { return l.byKey[key] }
 
-// add puts a new account in.
-func (l *ledger) add(a *account) {
+// add puts a new entry in.
+func (l *table) add(e *entry) {
 	if l.byKey == nil {
-		l.byKey = make(map[string]*account)
+		l.byKey = make(map[string]*entry)
 	}
-	l.byKey[a.key] = a
-	l.push(a)
+	l.byKey[e.key] = e
+	l.push(e)
 }
 
-// touch makes the account the one used last.
-func (l *ledger) touch(a *account) {
-	if l.newest == a {
+// touch makes the entry the one used last.
+func (l *table) touch(e *entry) {
+	if l.newest == e {
 		return
 	}
-	l.unlink(a)
-	l.push(a)
+	l.unlink(e)
+	l.push(e)
 }
 
-func (l *ledger) push(a *account) {
-	a.older = l.newest
+func (l *table) push(e *entry) {
+	e.older = l.newest
 	if l.newest != nil {
-		l.newest.newer = a
+		l.newest.newer = e
 	} else {
-		l.oldest = a
+		l.oldest = e
 	}
-	l.newest = a
+	l.newest = e
 }
 
-func (l *ledger) unlink(a *account) {
-	if a.newer != nil {
-		a.newer.older = a.older
+func (l *table) unlink(e *entry) {
+	if e.newer != nil {
+		e.newer.older = e.older
 	} else {
-		l.newest = a.older
+		l.newest = e.older
 	}
-	if a.older != nil {
-		a.older.newer = a.newer
+	if e.older != nil {
+		e.older.newer = e.newer
 	} else {
-		l.oldest = a.newer
+		l.oldest = e.newer
 	}
-	a.newer, a.older = nil, nil
+	e.newer, e.older = nil, nil
 }
 
-// forget drops the longest idle accounts that say nothing. One that still says
+// forget drops the longest idle entries that say nothing. One that still says
 // something, but has been idle for long, goes to the other end of the list, so
 // that it does not keep the others from being looked at.
-func (l *ledger) forget(now time.Time) {
+func (l *table) forget(now time.Time) {
 	for range sweep {
-		a := l.oldest
-		if a == nil || a == l.newest || now.Sub(a.last) < l.rest {
+		e := l.oldest
+		if e == nil || e == l.newest || now.Sub(e.last) < rest {
 			return
 		}
-		if a.blank(now) {
-			l.unlink(a)
-			delete(l.byKey, a.key)
+		if e.blank(now) {
+			l.unlink(e)
+			delete(l.byKey, e.key)
 			continue
 		}
-		l.touch(a)
+		l.touch(e)
 	}
 }
 
-// blank tells whether a new account would be the same.
-func (a *account) blank(now time.Time) bool {
-	if a.pace != nil && !a.pace.Old(now) || a.queue.busy(now) {
+// blank tells whether a new entry would be the same.
+func (e *entry) blank(now time.Time) bool {
+	if e.pace != nil && !e.pace.Old(now) {
 		return false
 	}
-	return a.bucket.level(now) >= float64(a.bucket.burst)-grain
+	return e.bucket.level(now) >= float64(e.bucket.burst)-grain
 }

@@ -2,14 +2,13 @@ package ratelimit
 
 import (
 	"context"
-	"math"
 	"sync"
 	"time"
 )
 
 const (
-	// recheck is the longest that a lane is sent away for, except by a stop:
-	// others may leave meanwhile, or the rate may rise.
+	// recheck is the longest that a lane is sent away for, except by a stop: the
+	// rate may rise meanwhile.
 	recheck = time.Second
 	// skew is how far one caller's clock reading may lie before another's
 	// because the two were taken by different goroutines. More than that is a
@@ -17,49 +16,34 @@ const (
 	skew = time.Second
 )
 
-// LocalConfig configures a Local. Its zero value is the usual one.
-type LocalConfig struct {
-	// Rest is how long a budget has to be left alone before it may be forgotten;
-	// 0 for ten seconds.
-	Rest time.Duration
-}
-
 // Local is the Scheduler of one process. It has no goroutine and needs no
 // closing. Its memory is that of the budgets in use: about 300 bytes each, and
 // those that have been idle are forgotten.
 type Local struct {
-	mu     sync.Mutex
-	ledger ledger
+	mu         sync.Mutex
+	table      table
+	candidates []candidate // the memory of one pull, kept for the next
 }
 
 var _ Scheduler = (*Local)(nil)
 
 // NewLocal returns a Scheduler for one process.
-func NewLocal(config LocalConfig) *Local {
-	l := &Local{ledger: ledger{rest: config.Rest}}
-	if l.ledger.rest <= 0 {
-		l.ledger.rest = rest
-	}
-	return l
-}
+func NewLocal() *Local { return &Local{} }
 
-// Take takes one slot if it can be had at once and nobody waits for it; if not,
-// Pull says when. It is the short way for a lane that is empty: no class needs
-// to be named, because a slot that nobody else wants counts against nobody.
+// Take takes one slot if it can be had at once; if not, Pull says when. It is the
+// short way of a lane in which nothing waits: no class needs to be named, because
+// a slot that nobody else wants counts against nobody.
 func (l *Local) Take(now time.Time, b Budget) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, now := l.account(now, b)
-	if a.queue != nil && a.queue.busy(now) {
+	e, now := l.entry(now, b)
+	if e.pace != nil && (now.Before(e.pace.Until) || e.level(now) < 1-grain) {
 		return false
 	}
-	if a.pace != nil && (now.Before(a.pace.Until) || a.level(now) < 1-grain) {
+	if !e.bucket.take(now) {
 		return false
 	}
-	if !a.bucket.take(now) {
-		return false
-	}
-	a.grant(1)
+	e.count(1)
 	return true
 }
 
@@ -67,45 +51,40 @@ func (l *Local) Take(now time.Time, b Budget) bool {
 func (l *Local) Pull(_ context.Context, now time.Time, ask Ask) (Grant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, now := l.account(now, ask.Budget)
-	if a.queue == nil {
-		a.queue = &queue{}
-	}
-	q := a.queue
-	q.join(now, ask.From, ask.Waiting)
-
+	e, now := l.entry(now, ask.Budget)
 	free, stopped := 0, time.Duration(0)
-	if a.pace != nil && now.Before(a.pace.Until) {
-		stopped = a.pace.Until.Sub(now)
+	if e.pace != nil && now.Before(e.pace.Until) {
+		stopped = e.pace.Until.Sub(now)
 	} else {
-		free = int(a.level(now) + grain)
+		free = int(e.level(now) + grain)
 	}
-	ahead := int(min(math.Ceil(a.bucket.rate*recheck.Seconds())+1, horizon))
-	granted, slot := q.walk(now, ask.From, free, ahead, ask.Most, func() bool { return a.bucket.take(now) })
-	a.grant(len(granted))
+	if ask.Most > 0 {
+		free = min(free, ask.Most)
+	}
+	l.candidates = e.queue.candidates(l.candidates[:0], ask.Waiting)
+	granted, left := e.queue.grant(l.candidates, free, func() bool { return e.bucket.take(now) })
+	e.count(len(granted))
 
 	again := time.Duration(-1)
-	if slot > 0 {
-		again = stopped + min(recheck, a.bucket.wait(now.Add(stopped), float64(slot-len(granted))))
+	if left {
+		again = stopped + min(recheck, e.bucket.wait(now.Add(stopped), 1))
 	}
-	q.promise(now, ask.From, again)
-	q.tidy()
-	return Grant{Classes: granted, Again: again, State: a.state(now)}, nil
+	return Grant{Classes: granted, Again: again, State: e.state(now)}, nil
 }
 
 // Stop implements Scheduler. The bucket is empty when the stop is over.
 func (l *Local) Stop(_ context.Context, now time.Time, b Budget, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, now := l.account(now, b)
+	e, now := l.entry(now, b)
 	var p Pace
-	if a.pace != nil {
-		p = *a.pace
+	if e.pace != nil {
+		p = *e.pace
 	}
-	p = p.Stop(now, max(0, d), a.ceiling)
-	a.pace = &p
-	a.bucket.set(now, p.At(a.ceiling), b.Burst)
-	a.bucket.reset(p.Until, 0)
+	p = p.Stop(now, max(0, d), e.ceiling)
+	e.pace = &p
+	e.bucket.set(now, p.At(e.ceiling), b.Burst)
+	e.bucket.reset(p.Until, 0)
 }
 
 // Open makes a budget known that has been drawn on elsewhere, and had this many
@@ -113,10 +92,10 @@ func (l *Local) Stop(_ context.Context, now time.Time, b Budget, d time.Duration
 func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ledger.find(b.Key) == nil {
-		a := open(at, b)
-		a.bucket.reset(at, tokens)
-		l.ledger.add(a)
+	if l.table.find(b.Key) == nil {
+		e := open(at, b)
+		e.bucket.reset(at, tokens)
+		l.table.add(e)
 	}
 }
 
@@ -125,31 +104,31 @@ func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 func (l *Local) Hold(now time.Time, b Budget, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, _ := l.account(now, b)
+	e, _ := l.entry(now, b)
 	var p Pace
-	if a.pace != nil {
-		p = *a.pace
+	if e.pace != nil {
+		p = *e.pace
 	}
 	if !until.After(p.Until) {
 		return
 	}
 	p = p.Hold(until)
-	a.pace = &p
-	a.bucket.reset(until, 0)
+	e.pace = &p
+	e.bucket.reset(until, 0)
 }
 
 // Succeed implements Scheduler.
 func (l *Local) Succeed(_ context.Context, now time.Time, b Budget) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := l.ledger.find(b.Key)
-	if a == nil || a.pace == nil {
+	e := l.table.find(b.Key)
+	if e == nil || e.pace == nil {
 		return
 	}
-	a, now = l.account(now, b)
-	*a.pace = a.pace.Succeed(now, 1, a.ceiling)
-	if !now.Before(a.pace.Until) {
-		a.bucket.set(now, a.pace.At(a.ceiling), b.Burst)
+	e, now = l.entry(now, b)
+	*e.pace = e.pace.Succeed(now, 1, e.ceiling)
+	if !now.Before(e.pace.Until) {
+		e.bucket.set(now, e.pace.At(e.ceiling), b.Burst)
 	}
 }
 
@@ -161,11 +140,11 @@ func (l *Local) Refund(_ context.Context, now time.Time, b Budget, n int) {
 	if n <= 0 {
 		return
 	}
-	a, now := l.account(now, b)
-	level := a.level(now)
-	a.grant(-n)
-	if a.pace == nil || !now.Before(a.pace.Until) { // a stop empties the bucket of refunds too
-		a.bucket.reset(now, level+float64(n))
+	e, now := l.entry(now, b)
+	level := e.level(now)
+	e.count(-n)
+	if e.pace == nil || !now.Before(e.pace.Until) { // a stop empties the bucket of refunds too
+		e.bucket.reset(now, level+float64(n))
 	}
 }
 
@@ -173,8 +152,8 @@ func (l *Local) Refund(_ context.Context, now time.Time, b Budget, n int) {
 func (l *Local) Peek(now time.Time, b Budget) State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a := l.ledger.find(b.Key); a != nil {
-		return a.state(now)
+	if e := l.table.find(b.Key); e != nil {
+		return e.state(now)
 	}
 	return open(now, b).state(now)
 }
@@ -183,90 +162,86 @@ func (l *Local) Peek(now time.Time, b Budget) State {
 func (l *Local) Budgets() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.ledger.byKey)
+	return len(l.table.byKey)
 }
 
-// account returns the account of a budget, new or as it was left, and the time
-// to go by in it.
-func (l *Local) account(now time.Time, b Budget) (*account, time.Time) {
-	a := l.ledger.find(b.Key)
-	if a == nil {
-		a = open(now, b)
-		l.ledger.add(a)
-		l.ledger.forget(now)
-		return a, now
+// entry returns what is known of a budget, and the time to go by in it.
+func (l *Local) entry(now time.Time, b Budget) (*entry, time.Time) {
+	e := l.table.find(b.Key)
+	if e == nil {
+		e = open(now, b)
+		l.table.add(e)
+		l.table.forget(now)
+		return e, now
 	}
-	if back := a.last.Sub(now); back > skew {
-		a.shift(now, -back)
+	if back := e.last.Sub(now); back > skew {
+		e.shift(now, -back)
 	} else if back > 0 {
-		now = a.last
+		now = e.last
 	}
-	a.last = now
-	l.ledger.touch(a)
-	l.ledger.forget(now)
-	if a.ceiling != b.Rate || a.bucket.burst != depth(b.Burst) {
-		a.ceiling = b.Rate
+	e.last = now
+	l.table.touch(e)
+	l.table.forget(now)
+	if e.ceiling != b.Rate || e.bucket.burst != depth(b.Burst) {
+		e.ceiling = b.Rate
 		rate := b.Rate
-		if a.pace != nil {
-			rate = a.pace.At(b.Rate)
+		if e.pace != nil {
+			rate = e.pace.At(b.Rate)
 		}
-		if a.pace == nil || !now.Before(a.pace.Until) {
-			a.bucket.set(now, rate, b.Burst)
+		if e.pace == nil || !now.Before(e.pace.Until) {
+			e.bucket.set(now, rate, b.Burst)
 		} else {
-			a.bucket.set(a.pace.Until, rate, b.Burst)
+			e.bucket.set(e.pace.Until, rate, b.Burst)
 		}
 	}
-	return a, now
+	return e, now
 }
 
-// open returns a new account. Its bucket is full, as the server takes it to be.
-func open(now time.Time, b Budget) *account {
-	return &account{key: b.Key, ceiling: b.Rate, bucket: newBucket(b.Rate, b.Burst), last: now}
+// open returns the entry of a new budget. Its bucket is full, as the server takes it to be.
+func open(now time.Time, b Budget) *entry {
+	return &entry{key: b.Key, ceiling: b.Rate, bucket: newBucket(b.Rate, b.Burst), last: now}
 }
 
 // level is what is in the bucket. While it is full, what is granted says nothing
 // about what the others leave.
-func (a *account) level(now time.Time) float64 {
-	level := a.bucket.level(now)
-	if a.pace != nil && !now.Before(a.pace.Until) && level >= float64(a.bucket.burst)-grain {
-		a.pace.Spent = untold
+func (e *entry) level(now time.Time) float64 {
+	level := e.bucket.level(now)
+	if e.pace != nil && !now.Before(e.pace.Until) && level >= float64(e.bucket.burst)-grain {
+		e.pace.Spent = untold
 	}
 	return level
 }
 
-// grant counts slots that are granted, or given back.
-func (a *account) grant(n int) {
-	if a.pace != nil {
-		a.pace.Spent += float64(n)
+// count notes slots that are granted, or given back.
+func (e *entry) count(n int) {
+	if e.pace != nil {
+		e.pace.Spent += float64(n)
 	}
 }
 
 // shift follows a clock that was set back by d, given as less than 0: nothing
 // has flowed in, and what was to end keeps its distance.
-func (a *account) shift(now time.Time, d time.Duration) {
-	level := a.bucket.level(a.last)
-	if a.queue != nil {
-		a.queue.shift(d)
-	}
-	if a.pace != nil {
-		stopped := a.last.Before(a.pace.Until)
-		a.pace.Since, a.pace.Until = a.pace.Since.Add(d), a.pace.Until.Add(d)
+func (e *entry) shift(now time.Time, d time.Duration) {
+	level := e.bucket.level(e.last)
+	if e.pace != nil {
+		stopped := e.last.Before(e.pace.Until)
+		e.pace.Since, e.pace.Until = e.pace.Since.Add(d), e.pace.Until.Add(d)
 		if stopped {
-			a.bucket.reset(a.pace.Until, 0)
+			e.bucket.reset(e.pace.Until, 0)
 			return
 		}
 	}
-	a.bucket.reset(now, level)
+	e.bucket.reset(now, level)
 }
 
-// state is the account at a glance.
-func (a *account) state(now time.Time) State {
-	s := State{Rate: a.ceiling, Ceiling: a.ceiling, Burst: float64(a.bucket.burst), Replicas: 1}
-	if a.pace != nil {
-		s.Rate, s.StoppedUntil = a.pace.At(a.ceiling), a.pace.Until
+// state is the entry at a glance.
+func (e *entry) state(now time.Time) State {
+	s := State{Rate: e.ceiling, Ceiling: e.ceiling, Burst: float64(e.bucket.burst), Replicas: 1}
+	if e.pace != nil {
+		s.Rate, s.StoppedUntil = e.pace.At(e.ceiling), e.pace.Until
 	}
 	if !now.Before(s.StoppedUntil) {
-		s.Tokens = max(0, a.bucket.level(now))
+		s.Tokens = max(0, e.bucket.level(now))
 	}
 	return s
 }

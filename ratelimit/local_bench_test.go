@@ -10,7 +10,7 @@ import (
 
 // BenchmarkAdmit is one decision when nobody waits. To compare with: 125 ns.
 func BenchmarkAdmit(b *testing.B) {
-	l := NewLocal(LocalConfig{})
+	l := NewLocal()
 	budget := Budget{Key: "organization:1", Rate: 1e9, Burst: 1e6}
 	now := time.Now()
 	b.ReportAllocs()
@@ -24,7 +24,7 @@ func BenchmarkAdmit(b *testing.B) {
 
 // BenchmarkAdmitParallel is the same from several goroutines.
 func BenchmarkAdmitParallel(b *testing.B) {
-	l := NewLocal(LocalConfig{})
+	l := NewLocal()
 	budget := Budget{Key: "organization:1", Rate: 1e9, Burst: 1e6}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -36,7 +36,7 @@ func BenchmarkAdmitParallel(b *testing.B) {
 
 // BenchmarkPull is a pull of four classes that wait.
 func BenchmarkPull(b *testing.B) {
-	l := NewLocal(LocalConfig{})
+	l := NewLocal()
 	ask := Ask{Budget: Budget{Key: "organization:1", Rate: 10, Burst: 8}}
 	for i := range 4 {
 		ask.Waiting = append(ask.Waiting, Waiting{Class: Class{Normal, strconv.Itoa(i)}, Count: 10})
@@ -58,7 +58,7 @@ func BenchmarkIdleBudgets(b *testing.B) {
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		l := NewLocal(LocalConfig{})
+		l := NewLocal()
 		for i := range budgets {
 			ask := Ask{
 				Budget:  Budget{Key: "organization:" + strconv.Itoa(i), Rate: 10, Burst: 8},

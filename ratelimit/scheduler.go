@@ -9,10 +9,10 @@ import (
 // time from several goroutines. now is the caller's clock; a scheduler in a
 // store goes by the store's own.
 type Scheduler interface {
-	// Pull says what waits and takes what is granted. The classes of an ask
-	// replace those that the same From said before for this budget: an empty
-	// ask takes them back. An error means that nothing is granted and nothing
-	// is known; Local never blocks and never fails.
+	// Pull says what waits here and takes what is granted. An ask replaces what
+	// was said before for its budget: an empty one takes it back. An error means
+	// that nothing is granted and nothing is known; Local never blocks and never
+	// fails.
 	Pull(ctx context.Context, now time.Time, ask Ask) (Grant, error)
 	// Stop is for an attempt that the server refused for its rate: nothing is
 	// granted for d, and the rate gives way.
@@ -24,7 +24,7 @@ type Scheduler interface {
 	// It is to be called at once: a slot that would have flowed in again by
 	// itself is not given back a second time.
 	Refund(ctx context.Context, now time.Time, b Budget, n int)
-	// Peek tells what is known of a budget, without a journey to a store.
+	// Peek tells what is known of a budget, without a round trip to a store.
 	Peek(now time.Time, b Budget) State
 }
 
@@ -35,9 +35,6 @@ type Ask struct {
 	Waiting []Waiting
 	// Most is how many slots can be used now; 0 or less for as many as there are.
 	Most int
-	// From names the lane where several in one process draw on one budget; it
-	// is empty where there is only one.
-	From string
 }
 
 // A Grant is the answer to an Ask.

@@ -87,7 +87,7 @@ func build(t testing.TB, p plan) *harness {
 	t.Cleanup(client.Close)
 	h.record = broker.NewRecord(broker.RecordConfig{Since: time.Now()})
 	metrics := service.NewMetrics()
-	config := broker.Config{Dashboard: client, Scheduler: ratelimit.NewLocal(ratelimit.LocalConfig{}), Record: h.record, Observer: metrics}
+	config := broker.Config{Dashboard: client, Scheduler: ratelimit.NewLocal(), Record: h.record, Observer: metrics}
 	if p.broker != nil {
 		p.broker(&config)
 	}

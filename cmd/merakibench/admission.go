@@ -111,7 +111,7 @@ func idleOrganizations(ctx context.Context, n int) (float64, error) {
 		return 0, fmt.Errorf("the contract has no operation %s", question)
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: instant{}, Scheduler: ratelimit.NewLocal(ratelimit.LocalConfig{}), Lanes: n, CacheBytes: -1,
+		Dashboard: instant{}, Scheduler: ratelimit.NewLocal(), Lanes: n, CacheBytes: -1,
 		AddressRate: 1e6, AddressBurst: 1e6, // the address is not what this is about
 	})
 	if err != nil {

@@ -227,7 +227,7 @@ func addressBurst(b Budget) float64 {
 // scheduler is the shared store where one is configured, this process otherwise.
 func (d *daemon) scheduler(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, log *slog.Logger) (ratelimit.Scheduler, error) {
 	if len(c.Store.Addresses) == 0 {
-		return ratelimit.NewLocal(ratelimit.LocalConfig{}), nil
+		return ratelimit.NewLocal(), nil
 	}
 	config := redis.Config{
 		Addresses: c.Store.Addresses, Master: c.Store.Master, Cluster: c.Store.Cluster,

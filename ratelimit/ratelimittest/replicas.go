@@ -2,15 +2,14 @@ package ratelimittest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
 // An absent replica holds up nobody: a slot that is due to it goes to others.
-func testAbsent(t *testing.T, open Open) {
-	s := start(t, open, 2)
+func testAbsent(s *subject) {
+	s.start(2)
 	s.drain()
 	s.ask(1, 0, waiting(ratelimit.Critical, "a", 1000)) // and is never heard of again
 	g := s.pull(100)
@@ -21,32 +20,32 @@ func testAbsent(t *testing.T, open Open) {
 		served += len(g.Classes)
 	}
 	if served < 88 {
-		t.Errorf("%d slots in ten seconds beside a replica that is gone", served)
+		s.Errorf("%d slots in ten seconds beside a replica that is gone", served)
 	}
 }
 
 // A slot that falls to another replica is left to it for a moment, and no longer.
-func testLate(t *testing.T, open Open) {
-	s := start(t, open, 2)
+func testLate(s *subject) {
+	s.start(2)
 	s.drain()
 	critical := waiting(ratelimit.Critical, "b", 5)
 	s.ask(1, 0, critical)
 	s.pull(5)
 	s.clock.Advance(105 * time.Millisecond)
 	if g := s.pull(5); len(g.Classes) != 0 {
-		t.Error("the other replica's slot is taken 5 ms after it is due")
+		s.Error("the other replica's slot is taken 5 ms after it is due")
 	}
 	s.clock.Advance(10 * time.Millisecond)
 	if g := s.ask(1, 0, critical); len(g.Classes) != 1 {
-		t.Error("the other replica comes 15 ms late, and its slot is not there")
+		s.Error("the other replica comes 15 ms late, and its slot is not there")
 	}
 	s.clock.Advance(90 * time.Millisecond)
 	if g := s.pull(5); len(g.Classes) != 0 {
-		t.Error("the other replica's next slot is taken as if it had been late for this one")
+		s.Error("the other replica's next slot is taken as if it had been late for this one")
 	}
 	s.clock.Advance(25 * time.Millisecond)
 	if g := s.pull(5); len(g.Classes) != 1 {
-		t.Error("the other replica's slot is left to it for more than 25 ms")
+		s.Error("the other replica's slot is left to it for more than 25 ms")
 	}
 	// A slot that it did not get to fetch does not make it late for the next.
 	s.clock.Advance(50 * time.Millisecond)
@@ -55,20 +54,20 @@ func testLate(t *testing.T, open Open) {
 	bulk := waiting(ratelimit.Bulk, "a", 5)
 	s.clock.Advance(51 * time.Millisecond)
 	if g := s.ask(0, 0, bulk); len(g.Classes) != 0 {
-		t.Error("the other replica's slot is taken as soon as it is due")
+		s.Error("the other replica's slot is taken as soon as it is due")
 	}
 	if g := s.ask(0, 0, waiting(ratelimit.Critical, "a", 1)); len(g.Classes) != 1 {
-		t.Error("a slot that is there does not go to who is first")
+		s.Error("a slot that is there does not go to who is first")
 	}
 	s.clock.Advance(101 * time.Millisecond)
 	if g := s.ask(0, 0, bulk); len(g.Classes) != 0 {
-		t.Error("the other replica counts as late for a slot that another one took")
+		s.Error("the other replica counts as late for a slot that another one took")
 	}
 }
 
 // Who has not been there for long has neither saved up slots nor lost any.
-func testVirtual(t *testing.T, open Open) {
-	s := start(t, open, 1)
+func testVirtual(s *subject) {
+	s.start(1)
 	for range 300 {
 		s.clock.Advance(100 * time.Millisecond)
 		s.pull(1)
@@ -81,12 +80,12 @@ func testVirtual(t *testing.T, open Open) {
 			got[c.Caller]++
 		}
 	}
-	near(t, "the slots of who has been away", float64(got["b"]), 20, 1)
+	near(s, "the slots of who has been away", float64(got["b"]), 20, 1)
 }
 
 // The replicas at which one caller waits take turns.
-func testTurn(t *testing.T, open Open) {
-	s := start(t, open, 3)
+func testTurn(s *subject) {
+	s.start(3)
 	s.drain()
 	got := make([]int, 3)
 	for i := range 3 {
@@ -99,13 +98,13 @@ func testTurn(t *testing.T, open Open) {
 		}
 	}
 	for i, n := range got {
-		near(t, "the slots of replica "+string(rune('0'+i)), float64(n), 20, 2)
+		near(s, "the slots of replica "+string(rune('0'+i)), float64(n), 20, 2)
 	}
 }
 
 // A stop after little was asked for says nothing about what others leave.
-func testLittle(t *testing.T, open Open) {
-	s := start(t, open, 1)
+func testLittle(s *subject) {
+	s.start(1)
 	ctx := context.Background()
 	s.all[0].Stop(ctx, s.clock.Now(), s.budget, time.Second)
 	s.pull(1)
@@ -118,23 +117,23 @@ func testLittle(t *testing.T, open Open) {
 		s.pull(1)
 	}
 	s.all[0].Stop(ctx, s.clock.Now(), s.budget, time.Second)
-	near(t, "the rate", s.pull(1).State.Rate, 7, 1e-5)
+	near(s, "the rate", s.pull(1).State.Rate, 7, 1e-5)
 }
 
-func testClockBack(t *testing.T, open Open) {
-	s := start(t, open, 1)
+func testClockBack(s *subject) {
+	s.start(1)
 	s.drain()
 	s.clock.Advance(-time.Hour)
 	if g := s.pull(5); len(g.Classes) != 0 || g.Again > 101*time.Millisecond {
-		t.Errorf("%d slots, again in %v, after the clock was set back", len(g.Classes), g.Again)
+		s.Errorf("%d slots, again in %v, after the clock was set back", len(g.Classes), g.Again)
 	}
 	s.clock.Advance(time.Second)
 	if g := s.pull(50); len(g.Classes) < 4 {
-		t.Errorf("%d slots a second after the clock was set back", len(g.Classes))
+		s.Errorf("%d slots a second after the clock was set back", len(g.Classes))
 	}
 	s.all[0].Stop(context.Background(), s.clock.Now(), s.budget, 2*time.Second)
 	s.clock.Advance(-time.Hour)
 	if g := s.pull(5); len(g.Classes) != 0 || g.Again > 2200*time.Millisecond {
-		t.Errorf("%d slots, again in %v, after the clock was set back in a stop", len(g.Classes), g.Again)
+		s.Errorf("%d slots, again in %v, after the clock was set back in a stop", len(g.Classes), g.Again)
 	}
 }

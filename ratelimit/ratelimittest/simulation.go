@@ -11,7 +11,8 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-// A Load is a stream of calls that arrive at one replica, at random.
+// A Load is a stream of calls that arrive at one replica, at random. Loads of one
+// class at one replica are one class of its ask.
 type Load struct {
 	Replica int
 	Class   ratelimit.Class
@@ -168,10 +169,13 @@ func (r *run) at(at time.Duration, do func(time.Duration)) {
 
 // arrivals lets the calls of a load arrive, one after the other.
 func (r *run) arrivals(load Load) {
-	l := r.lanes[load.Replica]
-	class := len(l.classes)
-	l.classes = append(l.classes, ratelimit.Waiting{Class: load.Class, Weight: load.Weight})
-	l.calls = append(l.calls, nil)
+	l := r.lanes[load.Replica%len(r.lanes)]
+	class := slices.IndexFunc(l.classes, func(w ratelimit.Waiting) bool { return w.Class == load.Class })
+	if class < 0 {
+		class = len(l.classes)
+		l.classes = append(l.classes, ratelimit.Waiting{Class: load.Class, Weight: load.Weight})
+		l.calls = append(l.calls, nil)
+	}
 	var next func(at time.Duration)
 	next = func(at time.Duration) {
 		r.result.Offered[load.Class.Caller]++

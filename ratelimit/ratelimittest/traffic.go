@@ -3,7 +3,6 @@ package ratelimittest
 import (
 	"fmt"
 	"math/rand/v2"
-	"testing"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
@@ -11,33 +10,33 @@ import (
 
 // simulate runs ten minutes of traffic, and holds it against what is true of
 // all traffic: no 429, the bound kept, few pulls.
-func simulate(t *testing.T, open Open, replicas int, loads ...Load) *Result {
-	t.Helper()
-	s := start(t, open, replicas)
+func simulate(s *subject, replicas int, loads ...Load) *Result {
+	s.Helper()
+	s.start(replicas)
 	const duration = 10 * time.Minute
 	r := Simulation{
 		Budget: organization, Server: dashboard, Loads: loads, Duration: duration, Deadline: 5 * time.Second, Seed: 1,
 	}.Run(s.clock, s.all)
 	if refused := r.Limited(0, duration); refused != 0 {
-		t.Errorf("%.2f %% of the requests were refused", 100*refused)
+		s.Errorf("%.2f %% of the requests were refused", 100*refused)
 	}
 	trips := float64(r.Pulls+r.Stops) / float64(r.Total)
-	t.Logf("used %.3f, pulls a call %.2f", r.Rate(0, duration)/dashboard.Rate, trips)
+	s.Logf("used %.3f, pulls a call %.2f", r.Rate(0, duration)/dashboard.Rate, trips)
 	if trips > 2 {
-		t.Errorf("%.2f pulls a call, want 2 or less", trips)
+		s.Errorf("%.2f pulls a call, want 2 or less", trips)
 	}
 	for caller, served := range r.Served {
-		t.Logf("%s: %.2f/s, wait p50 %v, p99 %v, served %.0f %%", caller, float64(served)/duration.Seconds(),
+		s.Logf("%s: %.2f/s, wait p50 %v, p99 %v, served %.0f %%", caller, float64(served)/duration.Seconds(),
 			r.Wait(caller, 0.5).Round(time.Millisecond), r.Wait(caller, 0.99).Round(time.Millisecond),
 			100*float64(served)/float64(r.Offered[caller]))
 	}
 	return r
 }
 
-func (r *Result) used(t *testing.T) {
-	t.Helper()
+func (r *Result) used(s *subject) {
+	s.Helper()
 	if used := r.Rate(0, 10*time.Minute) / dashboard.Rate; used < 0.99 {
-		t.Errorf("%.3f of the budget was used, want 0.99", used)
+		s.Errorf("%.3f of the budget was used, want 0.99", used)
 	}
 }
 
@@ -48,66 +47,66 @@ func normal(caller string) ratelimit.Class {
 }
 
 // One caller at all replicas, one at one, a light one at one.
-func testFair(t *testing.T, open Open) {
-	r := simulate(t, open, 3,
+func testFair(s *subject) {
+	r := simulate(s, 3,
 		Load{Replica: 0, Class: normal("a"), Rate: 20.0 / 3}, Load{Replica: 1, Class: normal("a"), Rate: 20.0 / 3}, Load{Replica: 2, Class: normal("a"), Rate: 20.0 / 3},
 		Load{Replica: 0, Class: normal("b"), Rate: 8}, Load{Replica: 1, Class: normal("c"), Rate: 0.5})
-	r.used(t)
-	near(t, "a", r.perSecond("a"), 4.76, 0.15)
-	near(t, "b", r.perSecond("b"), 4.76, 0.15)
+	r.used(s)
+	near(s, "a", r.perSecond("a"), 4.76, 0.15)
+	near(s, "b", r.perSecond("b"), 4.76, 0.15)
 	if served := float64(r.Served["c"]) / float64(r.Offered["c"]); served < 0.99 {
-		t.Errorf("%.3f of the light caller's calls were served", served)
+		s.Errorf("%.3f of the light caller's calls were served", served)
 	}
 	if wait := r.Wait("c", 0.99); wait > time.Second {
-		t.Errorf("the light caller waits %v at the 99th percentile, want 1s or less", wait)
+		s.Errorf("the light caller waits %v at the 99th percentile, want 1s or less", wait)
 	}
 }
 
 // Most of the traffic at one replica.
-func testSkew(t *testing.T, open Open) {
-	r := simulate(t, open, 3,
+func testSkew(s *subject) {
+	r := simulate(s, 3,
 		Load{Replica: 0, Class: normal("a"), Rate: 9.6}, Load{Replica: 1, Class: normal("a"), Rate: 1.2}, Load{Replica: 2, Class: normal("a"), Rate: 1.2})
-	r.used(t)
+	r.used(s)
 }
 
-func testWeights(t *testing.T, open Open) {
-	r := simulate(t, open, 3,
+func testWeights(s *subject) {
+	r := simulate(s, 3,
 		Load{Replica: 0, Class: normal("a"), Weight: 3, Rate: 10}, Load{Replica: 1, Class: normal("b"), Weight: 1, Rate: 10}, Load{Replica: 2, Class: normal("b"), Weight: 1, Rate: 10})
-	r.used(t)
-	near(t, "a against b", r.perSecond("a")/r.perSecond("b"), 3, 0.15)
+	r.used(s)
+	near(s, "a against b", r.perSecond("a")/r.perSecond("b"), 3, 0.15)
 }
 
-func testCritical(t *testing.T, open Open) {
+func testCritical(s *subject) {
 	bulk := ratelimit.Class{Priority: ratelimit.Bulk, Caller: "bulk"}
-	r := simulate(t, open, 3,
+	r := simulate(s, 3,
 		Load{Replica: 0, Class: bulk, Rate: 40}, Load{Replica: 1, Class: bulk, Rate: 40}, Load{Replica: 2, Class: bulk, Rate: 40},
 		Load{Replica: 1, Class: ratelimit.Class{Priority: ratelimit.Critical, Caller: "critical"}, Rate: 5})
-	r.used(t)
+	r.used(s)
 	if served := float64(r.Served["critical"]) / float64(r.Offered["critical"]); served < 0.994 {
-		t.Errorf("%.4f of the critical calls were served, want 0.994", served)
+		s.Errorf("%.4f of the critical calls were served, want 0.994", served)
 	}
 	if wait := r.Wait("critical", 0.99); wait > time.Second {
-		t.Errorf("critical calls wait %v at the 99th percentile", wait)
+		s.Errorf("critical calls wait %v at the 99th percentile", wait)
 	}
 }
 
-func testLight(t *testing.T, open Open) {
-	r := simulate(t, open, 3,
+func testLight(s *subject) {
+	r := simulate(s, 3,
 		Load{Replica: 0, Class: normal("a"), Rate: 1}, Load{Replica: 1, Class: normal("b"), Rate: 1}, Load{Replica: 2, Class: normal("c"), Rate: 1})
 	if trips := float64(r.Pulls) / float64(r.Total); trips > 1.1 {
-		t.Errorf("%.2f pulls a call", trips)
+		s.Errorf("%.2f pulls a call", trips)
 	}
 	for caller := range r.Offered {
 		if wait := r.Wait(caller, 0.99); wait > 10*time.Millisecond {
-			t.Errorf("%s waits %v at the 99th percentile, with most of the budget free", caller, wait)
+			s.Errorf("%s waits %v at the 99th percentile, with most of the budget free", caller, wait)
 		}
 	}
 }
 
 // Another application takes 4/s for a minute.
-func testOutside(t *testing.T, open Open) {
+func testOutside(s *subject) {
 	for seed := range uint64(5) {
-		s := start(t, open, 2)
+		s.start(2)
 		s.budget.Key += fmt.Sprint(seed)
 		const came, left = 30 * time.Second, 90 * time.Second
 		r := Simulation{
@@ -119,32 +118,32 @@ func testOutside(t *testing.T, open Open) {
 		whole := r.Rate(came+10*time.Second, left)
 		back := r.Rate(left+30*time.Second, left+60*time.Second)
 		limited := r.Limited(came, left+time.Second)
-		t.Logf("seed %d: %.2f/s from 10 s on, %.2f/s to the end, %.2f/s from 30 s after; 429s %.2f %%, of the other's %.2f %%",
+		s.Logf("seed %d: %.2f/s from 10 s on, %.2f/s to the end, %.2f/s from 30 s after; 429s %.2f %%, of the other's %.2f %%",
 			seed, first, whole, back, 100*limited, 100*float64(r.Others)/240)
 		if first < 5.4 || whole < 5.7 {
-			t.Errorf("seed %d: %.2f/s, then %.2f/s, of the 6 that are left", seed, first, whole)
+			s.Errorf("seed %d: %.2f/s, then %.2f/s, of the 6 that are left", seed, first, whole)
 		}
 		if limited >= 0.02 {
-			t.Errorf("seed %d: %.2f %% of the requests were refused, want less than 2", seed, 100*limited)
+			s.Errorf("seed %d: %.2f %% of the requests were refused, want less than 2", seed, 100*limited)
 		}
 		if back < 9.9 {
-			t.Errorf("seed %d: %.2f/s after the other application has left, want 9.9", seed, back)
+			s.Errorf("seed %d: %.2f/s after the other application has left, want 9.9", seed, back)
 		}
 	}
 }
 
 // Whatever happens, no more leaves than burst + rate x t.
-func testBound(t *testing.T, open Open) {
+func testBound(s *subject) {
 	for seed := range uint64(12) {
-		if err := anything(t, open, seed); err != nil {
-			t.Errorf("seed %d: %v", seed, err)
+		if err := anything(s, seed); err != nil {
+			s.Errorf("seed %d: %v", seed, err)
 		}
 	}
 }
 
 // anything happens to three replicas.
-func anything(t *testing.T, open Open, seed uint64) error {
-	s := start(t, open, 3)
+func anything(s *subject, seed uint64) error {
+	s.start(3)
 	s.budget.Key += fmt.Sprint("/", seed)
 	random := rand.New(rand.NewPCG(seed, 11))
 	b := Bound{Rate: s.budget.Rate, Burst: s.budget.Burst}
@@ -164,7 +163,7 @@ func anything(t *testing.T, open Open, seed uint64) error {
 		if len(held) > 0 && now-held[0] > 90*time.Millisecond {
 			leave()
 		}
-		replica := random.IntN(3)
+		replica := random.IntN(len(s.all))
 		if dead[replica] {
 			continue
 		}
@@ -186,19 +185,19 @@ func anything(t *testing.T, open Open, seed uint64) error {
 			}
 		case x < 80:
 			n := random.IntN(len(held) + 1)
-			scheduler.Refund(t.Context(), at, s.budget, n)
+			scheduler.Refund(s.Context(), at, s.budget, n)
 			held = held[n:]
 		case x < 81:
-			scheduler.Stop(t.Context(), at, s.budget, time.Duration(random.IntN(700))*time.Millisecond)
+			scheduler.Stop(s.Context(), at, s.budget, time.Duration(random.IntN(700))*time.Millisecond)
 		case x < 93:
-			scheduler.Succeed(t.Context(), at, s.budget)
+			scheduler.Succeed(s.Context(), at, s.budget)
 		case x < 95:
 			s.clock.Advance(-time.Duration(random.ExpFloat64() * float64(2*time.Second)))
 		case x < 96:
 			leave()
 			s.clock.Advance(time.Duration(random.ExpFloat64() * float64(2*time.Second)))
 			b.Fill(now)
-		case x < 97 && len(dead) < 2:
+		case x < 97 && len(dead) < len(s.all)-1:
 			dead[replica] = true
 		default:
 			leave()

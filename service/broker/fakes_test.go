@@ -86,7 +86,7 @@ func status(code int, messages ...string) *dashboard.Answer {
 // Inside a bubble, close it by hand.
 func testBroker(t testing.TB, d *fakeDashboard, change ...func(*Config)) *Broker {
 	t.Helper()
-	c := Config{Dashboard: d, Scheduler: ratelimit.NewLocal(ratelimit.LocalConfig{}), HydrateAfter: -1}
+	c := Config{Dashboard: d, Scheduler: ratelimit.NewLocal(), HydrateAfter: -1}
 	for _, f := range change {
 		f(&c)
 	}

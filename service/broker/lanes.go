@@ -44,7 +44,7 @@ func newLanes(h *house) *lanes {
 	ls := &lanes{house: h, m: make(map[laneKey]*lane), sweepAt: min(h.config.Lanes, fewLanes)}
 	sched := h.config.Address
 	if sched == nil {
-		sched = ratelimit.NewLocal(ratelimit.LocalConfig{})
+		sched = ratelimit.NewLocal()
 	}
 	ls.address = ls.make(laneKey{kind: addressLane},
 		ratelimit.Budget{Key: "address", Rate: h.config.AddressRate, Burst: h.config.AddressBurst}, sched)

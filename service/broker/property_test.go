@@ -111,7 +111,7 @@ func mixedLoad(t *testing.T, seed uint64) {
 	for i := range networks {
 		d.owners[fmt.Sprint("N_", i)] = fmt.Sprint(i % organizations)
 	}
-	b, err := New(Config{Dashboard: d, Scheduler: ratelimit.NewLocal(ratelimit.LocalConfig{}), HydrateAfter: int(seed/2)%2*4 - 1})
+	b, err := New(Config{Dashboard: d, Scheduler: ratelimit.NewLocal(), HydrateAfter: int(seed/2)%2*4 - 1})
 	if err != nil {
 		t.Fatal(err)
 	}

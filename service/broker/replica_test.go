@@ -2,8 +2,8 @@ package broker
 
 import (
 	"context"
-	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,14 +12,89 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
+// A sharedStore stands for the store of three replicas: one fair queue over what
+// waits at all of them. A slot that falls to another replica lies ready for its
+// next pull.
+type sharedStore struct {
+	*ratelimit.Local
+	mu      sync.Mutex
+	waiting [3][]ratelimit.Waiting
+	ready   [3][]ratelimit.Class
+	turn    int
+	trips   int
+}
+
+// pull grants what is due to all replicas, and returns the part of one of them.
+func (s *sharedStore) pull(ctx context.Context, replica int, ask ratelimit.Ask) (ratelimit.Grant, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trips++
+	s.waiting[replica] = slices.Clone(ask.Waiting)
+	// A slot that lies ready for a call which has left is given back.
+	ready := s.ready[replica]
+	s.ready[replica] = nil
+	for _, class := range ready {
+		if !s.hand(replica, class) {
+			s.Refund(ctx, time.Now(), ask.Budget, 1)
+		}
+	}
+	all := ask
+	all.Waiting, all.Most = nil, 0
+	for _, waiting := range s.waiting {
+		for _, w := range waiting {
+			i := slices.IndexFunc(all.Waiting, func(x ratelimit.Waiting) bool { return x.Class == w.Class })
+			if i < 0 {
+				all.Waiting = append(all.Waiting, w)
+			} else {
+				all.Waiting[i].Count += w.Count
+			}
+		}
+	}
+	g, err := s.Local.Pull(ctx, time.Now(), all)
+	for _, class := range g.Classes {
+		for s.turn++; !s.hand(s.turn%3, class); s.turn++ {
+		}
+	}
+	g.Classes, s.ready[replica] = s.ready[replica], nil
+	if ask.Most > 0 && len(g.Classes) > ask.Most {
+		g.Classes, s.ready[replica] = g.Classes[:ask.Most], g.Classes[ask.Most:]
+		g.Again = 0
+	}
+	if !s.waits(replica) {
+		g.Again = -1
+	} else if g.Again > 0 {
+		// The slots of the others come first.
+		for other := range s.waiting {
+			if other != replica && s.waits(other) {
+				g.Again += seconds(1 / g.State.Rate)
+			}
+		}
+	}
+	return g, err
+}
+
+// waits tells whether calls wait at a replica.
+func (s *sharedStore) waits(replica int) bool {
+	return slices.ContainsFunc(s.waiting[replica], func(w ratelimit.Waiting) bool { return w.Count > 0 })
+}
+
+// hand lays a slot ready for a replica at which its class waits.
+func (s *sharedStore) hand(replica int, class ratelimit.Class) bool {
+	i := slices.IndexFunc(s.waiting[replica], func(w ratelimit.Waiting) bool { return w.Class == class && w.Count > 0 })
+	if i < 0 {
+		return false
+	}
+	s.waiting[replica][i].Count--
+	s.ready[replica] = append(s.ready[replica], class)
+	return true
+}
+
 // A remote is a scheduler as a replica sees one in a store: each word takes time,
 // and nothing is granted but by pulling.
 type remote struct {
-	local   *ratelimit.Local
-	replica string
+	store   *sharedStore
+	replica int
 	trip    time.Duration
-	mu      *sync.Mutex
-	trips   *int
 }
 
 func (r remote) travel(ctx context.Context) {
@@ -28,29 +103,25 @@ func (r remote) travel(ctx context.Context) {
 
 func (r remote) Pull(ctx context.Context, _ time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
 	r.travel(ctx)
-	r.mu.Lock()
-	*r.trips++
-	r.mu.Unlock()
-	ask.From = r.replica
-	g, err := r.local.Pull(ctx, time.Now(), ask)
+	g, err := r.store.pull(ctx, r.replica, ask)
 	r.travel(ctx)
 	return g, err
 }
 
 func (r remote) Stop(ctx context.Context, now time.Time, b ratelimit.Budget, d time.Duration) {
-	r.local.Stop(ctx, now, b, d)
+	r.store.Stop(ctx, now, b, d)
 }
 
 func (r remote) Succeed(ctx context.Context, now time.Time, b ratelimit.Budget) {
-	r.local.Succeed(ctx, now, b)
+	r.store.Succeed(ctx, now, b)
 }
 
 func (r remote) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int) {
-	r.local.Refund(ctx, now, b, n)
+	r.store.Refund(ctx, now, b, n)
 }
 
 func (r remote) Peek(now time.Time, b ratelimit.Budget) ratelimit.State {
-	s := r.local.Peek(now, b)
+	s := r.store.Peek(now, b)
 	s.Replicas, s.Shared = 3, true
 	return s
 }
@@ -60,13 +131,13 @@ func threeReplicas(t *testing.T, d time.Duration, loads [3][]load) (all map[stri
 	t.Helper()
 	dashboard = &fakeDashboard{delay: 50 * time.Millisecond}
 	synctest.Test(t, func(t *testing.T) {
-		store := ratelimit.NewLocal(ratelimit.LocalConfig{})
+		store := &sharedStore{Local: ratelimit.NewLocal()}
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		all = make(map[string][]outcome)
 		for i, loads := range loads {
 			b := testBroker(t, dashboard, func(c *Config) {
-				c.Scheduler = remote{local: store, replica: fmt.Sprint("r", i), trip: time.Millisecond, mu: &mu, trips: &trips}
+				c.Scheduler = remote{store: store, replica: i, trip: time.Millisecond}
 			})
 			defer b.Close()
 			wg.Go(func() {
@@ -78,6 +149,7 @@ func threeReplicas(t *testing.T, d time.Duration, loads [3][]load) (all map[stri
 			})
 		}
 		wg.Wait()
+		trips = store.trips
 	})
 	return all, dashboard, trips
 }

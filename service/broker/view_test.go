@@ -169,7 +169,7 @@ func TestUsualServiceTime(t *testing.T) {
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	good := Config{Dashboard: &fakeDashboard{}, Scheduler: ratelimit.NewLocal(ratelimit.LocalConfig{})}
+	good := Config{Dashboard: &fakeDashboard{}, Scheduler: ratelimit.NewLocal()}
 	for name, change := range map[string]func(*Config){
 		"no dashboard": func(c *Config) { c.Dashboard = nil },
 		"no scheduler": func(c *Config) { c.Scheduler = nil },
