@@ -34,8 +34,8 @@ func probeAfter(n, close int) time.Duration {
 	return min(probeFirst<<min(n, 8), probeLast)
 }
 
-// A solo is one stretch of time without the store.
-type solo struct {
+// A outage is one stretch of time without the store.
+type outage struct {
 	since time.Time
 	part  float64 // of every budget, for this replica
 	key   string  // of the budget whose step failed; empty for none
@@ -53,8 +53,8 @@ type history struct {
 // A breaker tells whether the store is to be asked.
 type breaker struct {
 	mu     sync.Mutex
-	now    *solo // nil while the store is well
-	close  int   // of the last outage
+	now    *outage // nil while the store is well
+	close  int     // of the last outage
 	past   history
 	failed chan struct{} // says that an outage has begun
 }
@@ -64,14 +64,14 @@ func newBreaker() *breaker {
 }
 
 // alone returns the outage that lasts, or nil.
-func (b *breaker) alone() *solo {
+func (b *breaker) alone() *outage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.now
 }
 
 // open begins an outage, unless one lasts already.
-func (b *breaker) open(next *solo) (current *solo, opened bool) {
+func (b *breaker) open(next *outage) (current *outage, opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.now != nil {

@@ -103,7 +103,7 @@ func dial(ctx context.Context, c *Config) (goredis.UniversalClient, error) {
 		IsClusterMode: c.Cluster,
 		DB:            c.Database,
 		TLSConfig:     c.TLS,
-		// One step, one journey: what to do about a failure is decided here.
+		// One step is one round trip: what to do about a failure is decided here.
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           dialTimeout,

@@ -43,7 +43,7 @@ func kept(b ratelimit.Budget, n int) ratelimit.Budget {
 
 // divided is this replica's part of a budget. pace is the rate that was in force
 // in the store, 0 if it is not known.
-func (o *solo) divided(b ratelimit.Budget, pace float64) ratelimit.Budget {
+func (o *outage) divided(b ratelimit.Budget, pace float64) ratelimit.Budget {
 	if pace > 0 {
 		b.Rate = min(b.Rate, pace)
 	}
@@ -53,10 +53,10 @@ func (o *solo) divided(b ratelimit.Budget, pace float64) ratelimit.Budget {
 }
 
 // goAlone begins an outage at a moment, because of the budget with this key.
-func (s *Store) goAlone(at time.Time, key string, cause error) *solo {
+func (s *Store) goAlone(at time.Time, key string, cause error) *outage {
 	members, heard := s.membership(at)
-	o := &solo{since: at, key: key, part: part(members, heard, s.config.Replicas)}
-	o.local = ratelimit.NewLocal(ratelimit.LocalConfig{})
+	o := &outage{since: at, key: key, part: part(members, heard, s.config.Replicas)}
+	o.local = ratelimit.NewLocal()
 	current, opened := s.breaker.open(o)
 	if opened {
 		s.config.Logger.Warn("the store of the budgets is out of reach; going on alone",

@@ -3,13 +3,18 @@ package redis
 import (
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
 const (
-	// generation is how long a note that is not looked at is kept, at least. What
-	// is in it is worth nothing by then.
-	generation = time.Minute
+	// noteAge is how long a note that nobody looks at is kept. What is in an older
+	// one is worth nothing.
+	noteAge = time.Minute
+	// mostNotes bounds the notes. An address may make 100 attempts a second, so
+	// fewer than half as many budgets are drawn on within noteAge.
+	mostNotes = 1 << 14
 	// remembered is how long a slot from the store is certain to have left a
 	// trace there: the script keeps a key for longer.
 	remembered = 10 * time.Second
@@ -18,6 +23,7 @@ const (
 // A note is what this replica knows of one budget, and has to tell the store with
 // its next step.
 type note struct {
+	used time.Time // when it was last looked at
 	// As the store last told.
 	state ratelimit.State
 	told  time.Time
@@ -32,31 +38,35 @@ type note struct {
 	stopped            time.Time // end of a stop that the store has not been told of
 }
 
-// notes holds the notes in two generations: those that were looked at in this
-// one or in the last. The others go, all at once, with the map they are in.
+// notes holds the notes in the order of their last use.
 type notes struct {
-	young, old map[string]*note
-	since      time.Time
+	lru *simplelru.LRU[string, *note]
 }
 
-// of returns the note of a budget, a new one if need be.
+func newNotes() (*notes, error) {
+	lru, err := simplelru.NewLRU[string, *note](mostNotes, nil)
+	return &notes{lru}, err
+}
+
+// of returns the note of a budget, a new one if need be, and drops the old ones.
 func (n *notes) of(now time.Time, key string) *note {
-	if n.young == nil || now.Sub(n.since) > generation {
-		n.old, n.young, n.since = n.young, make(map[string]*note), now
-	}
-	if k := n.young[key]; k != nil {
-		return k
-	}
-	k := n.old[key]
-	if k == nil {
+	k, ok := n.lru.Get(key)
+	if !ok {
 		k = &note{}
+		n.lru.Add(key, k)
 	}
-	n.young[key] = k
-	return k
+	k.used = now
+	for {
+		_, oldest, _ := n.lru.GetOldest()
+		if now.Sub(oldest.used) <= noteAge {
+			return k
+		}
+		n.lru.RemoveOldest()
+	}
 }
 
-// A report is what a step tells beside its own matter.
-type report struct {
+// Feedback is what a step tells beside its own matter.
+type feedback struct {
 	sinceGrant         time.Duration // less than 0 when the store does not have to know the budget
 	back               bool          // this replica has been alone since its last step
 	alone              int
@@ -66,11 +76,11 @@ type report struct {
 	part               float64 // of the rate, that it had meanwhile
 }
 
-// report takes what there is to tell. What becomes of the step nobody knows if it
+// feedback takes what there is to tell. What becomes of the step nobody knows if it
 // fails: successes and refunds are lost then, which costs at most a slot that
 // nobody uses; what was spent alone is told again.
-func (k *note) report(now time.Time, h history) report {
-	r := report{sinceGrant: -1, successes: k.successes, refunds: k.refunds, refunded: k.refundedAt, alone: k.alone, outage: h.outages, part: h.part}
+func (k *note) feedback(now time.Time, h history) feedback {
+	r := feedback{sinceGrant: -1, successes: k.successes, refunds: k.refunds, refunded: k.refundedAt, alone: k.alone, outage: h.outages, part: h.part}
 	if since := now.Sub(k.granted); !k.granted.IsZero() && since < remembered {
 		r.sinceGrant = max(0, since)
 	}
@@ -80,7 +90,7 @@ func (k *note) report(now time.Time, h history) report {
 }
 
 // hear notes the answer to a step.
-func (k *note) hear(now time.Time, r report, state ratelimit.State, a answer) {
+func (k *note) hear(now time.Time, r feedback, state ratelimit.State, a result) {
 	k.state, k.told, k.level, k.outage = state, now, a.tokens, r.outage
 	k.alone = max(0, k.alone-r.alone)
 	if len(a.slots) > 0 {
@@ -104,7 +114,7 @@ func (k *note) start(since time.Time, spare float64) float64 {
 // pace is the rate that the store had in force, 0 when that is not known or so
 // long ago that it means nothing.
 func (k *note) pace(now time.Time) float64 {
-	if k.told.IsZero() || now.Sub(k.told) > generation {
+	if k.told.IsZero() || now.Sub(k.told) > noteAge {
 		return 0
 	}
 	return k.state.Rate

@@ -11,15 +11,15 @@ import (
 
 const (
 	// beat is how often a replica says that it is there.
-	beat = 3 * time.Second
+	heartbeat = 3 * time.Second
 	// presence is how long it is believed.
 	presence = 10 * time.Second
 )
 
-// beatSource notes a replica and tells how many there are.
+// heartbeatSource notes a replica and tells how many there are.
 //
 // ARGV: 1 the replica, 2 how long it is believed, in milliseconds
-const beatSource = `
+const heartbeatSource = `
 local time = redis.call('TIME')
 local now = time[1] * 1e3 + math.floor(time[2] / 1e3)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
@@ -35,7 +35,7 @@ func (s *Store) membersKey() string { return s.config.Prefix + "-replicas" }
 func (s *Store) announce(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	n, err := s.beats.Run(ctx, s.client, []string{s.membersKey()}, s.id, presence.Milliseconds()).Int()
+	n, err := s.heartbeat.Run(ctx, s.client, []string{s.membersKey()}, s.id, presence.Milliseconds()).Int()
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (s *Store) probe(ctx context.Context, key string) error {
 	}
 	// A budget that nobody draws on: the step has to be well, not to say anything.
 	b := ratelimit.Budget{Key: key, Rate: 1, Burst: 1}
-	_, err := s.step(ctx, s.key(key)+"?", b, "", report{sinceGrant: -1}, "tell")
+	_, err := s.step(ctx, s.key(key)+"?", b, feedback{sinceGrant: -1}, "tell")
 	return err
 }
 

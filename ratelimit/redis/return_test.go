@@ -34,8 +34,8 @@ func owed(t *testing.T, s *server, store *Store) float64 {
 	return reply
 }
 
-// outage takes the replicas away from the store for a while.
-func outage(clock *ratelimittest.Clock, d time.Duration, stores ...*Store) {
+// leave takes the replicas away from the store for a while.
+func leave(clock *ratelimittest.Clock, d time.Duration, stores ...*Store) {
 	for _, s := range stores {
 		s.goAlone(clock.Now(), organization.Key, errors.New("gone"))
 	}
@@ -53,7 +53,7 @@ func TestReturn(t *testing.T) {
 			if n := slots(t, a, clock, 9); n != 6 {
 				t.Fatalf("%d slots of a burst of 8, less a spare for each", n)
 			}
-			outage(clock, time.Minute, a, b)
+			leave(clock, time.Minute, a, b)
 			a.comeBack()
 			if n := slots(t, a, clock, 9); n != 0 {
 				t.Errorf("%d slots at once", n)
@@ -64,13 +64,13 @@ func TestReturn(t *testing.T) {
 			}
 		}},
 		{"a budget that was not used is empty while others may still be alone", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
-			outage(clock, time.Minute, a, b)
+			leave(clock, time.Minute, a, b)
 			a.comeBack()
 			clock.Advance(returning / 2)
 			if n := slots(t, a, clock, 9); n != 0 {
 				t.Errorf("%d slots at once", n)
 			}
-			outage(clock, time.Second, a)
+			leave(clock, time.Second, a)
 			a.comeBack()
 			clock.Advance(returning + time.Second)
 			if n := slots(t, a, clock, 9); n != 6 {
@@ -78,7 +78,7 @@ func TestReturn(t *testing.T) {
 			}
 		}},
 		{"the second one pays for what it spent meanwhile", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
-			outage(clock, time.Second, a, b)
+			leave(clock, time.Second, a, b)
 			slots(t, b, clock, 9)
 			a.comeBack()
 			slots(t, a, clock, 9)
@@ -94,7 +94,7 @@ func TestReturn(t *testing.T) {
 		{"the spare has to be paid before there is another", func(t *testing.T, clock *ratelimittest.Clock, a, _ *Store) {
 			slots(t, a, clock, 9)
 			for i, want := range []int{1, 0, 0} {
-				outage(clock, 0, a)
+				leave(clock, 0, a)
 				if n := slots(t, a, clock, 9); n != want {
 					t.Errorf("outage %d: %d slots, want %d", i, n, want)
 				}
@@ -104,7 +104,7 @@ func TestReturn(t *testing.T) {
 				}
 			}
 			clock.Advance(time.Second)
-			outage(clock, 0, a)
+			leave(clock, 0, a)
 			if n := slots(t, a, clock, 9); n != 1 {
 				t.Errorf("%d slots when the spare is paid for", n)
 			}

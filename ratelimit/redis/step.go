@@ -14,12 +14,12 @@ import (
 //go:embed script.lua
 var stepSource string
 
-// errNonsense is an answer that the script cannot have given. Whoever gave it, the
-// store is not to be relied on.
+// errNonsense stands for an answer that the script cannot have given. A store that
+// gives one is not to be relied on, whatever the reason.
 var errNonsense = errors.New("the store's answer makes no sense")
 
-// An answer is what a step comes back with.
-type answer struct {
+// A result is the answer to a step.
+type result struct {
 	again        time.Duration
 	rate, tokens float64
 	stopped      time.Duration
@@ -31,42 +31,42 @@ type answer struct {
 const header = 5
 
 // step runs the script for the budget held under a key, within the timeout.
-func (s *Store) step(ctx context.Context, key string, b ratelimit.Budget, from string, r report, op string, rest ...any) (answer, error) {
+func (s *Store) step(ctx context.Context, key string, b ratelimit.Budget, r feedback, op string, rest ...any) (result, error) {
 	// A step that is under way is not given up because the caller has left: what
 	// it takes would be lost, and it is over in no time.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
 	defer cancel()
 	n := s.config.Replicas
 	args := append(make([]any, 0, 13+len(rest)),
-		s.clock(), s.id+"/"+from, number(b.Rate), number(kept(b, n).Burst),
+		s.clock(), s.id, number(b.Rate), number(kept(b, n).Burst),
 		microseconds(r.sinceGrant), flag(r.back), r.alone, number(b.Rate*r.part), number(spare(b.Burst, n)),
 		r.successes, r.refunds, r.refunded, op)
 	args = append(args, rest...)
 	s.steps.Add(1)
 	reply, err := s.script.Run(ctx, s.client, []string{key}, args...).Result()
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	return decode(reply)
 }
 
 // decode reads an answer, and believes nothing.
-func decode(reply any) (answer, error) {
+func decode(reply any) (result, error) {
 	list, ok := reply.([]any)
 	if !ok || len(list) < header {
-		return answer{}, fmt.Errorf("%w: not a list of %d numbers or more", errNonsense, header)
+		return result{}, fmt.Errorf("%w: not a list of %d numbers or more", errNonsense, header)
 	}
 	numbers := make([]int64, len(list))
 	for i, x := range list {
 		if numbers[i], ok = x.(int64); !ok {
-			return answer{}, fmt.Errorf("%w: number %d is none", errNonsense, i)
+			return result{}, fmt.Errorf("%w: number %d is none", errNonsense, i)
 		}
 	}
 	const most = int64(24 * time.Hour / time.Microsecond)
 	if again, stopped := numbers[0], numbers[3]; again < -1 || again > 2*most || numbers[1] < 0 || stopped < 0 || stopped > most {
-		return answer{}, fmt.Errorf("%w: again %d, rate %d, stopped %d", errNonsense, again, numbers[1], stopped)
+		return result{}, fmt.Errorf("%w: again %d, rate %d, stopped %d", errNonsense, again, numbers[1], stopped)
 	}
-	a := answer{
+	a := result{
 		again:   time.Duration(numbers[0]) * time.Microsecond,
 		rate:    float64(numbers[1]) / 1e6,
 		tokens:  float64(numbers[2]) / 1e6,
@@ -75,7 +75,7 @@ func decode(reply any) (answer, error) {
 	}
 	for _, i := range numbers[header:] {
 		if i < 1 || i > int64(len(list))+1<<20 {
-			return answer{}, fmt.Errorf("%w: class %d", errNonsense, i)
+			return result{}, fmt.Errorf("%w: class %d", errNonsense, i)
 		}
 		a.slots = append(a.slots, int(i-1))
 	}
@@ -83,7 +83,7 @@ func decode(reply any) (answer, error) {
 }
 
 // classes are those of the slots, if the slots can be an answer to the ask.
-func (a answer) classes(ask ratelimit.Ask) ([]ratelimit.Class, error) {
+func (a result) classes(ask ratelimit.Ask) ([]ratelimit.Class, error) {
 	if ask.Most > 0 && len(a.slots) > ask.Most {
 		return nil, fmt.Errorf("%w: %d slots, asked for %d", errNonsense, len(a.slots), ask.Most)
 	}
@@ -106,7 +106,7 @@ func (a answer) classes(ask ratelimit.Ask) ([]ratelimit.Class, error) {
 }
 
 // state is the answer's part of a State.
-func (a answer) state(now time.Time, b ratelimit.Budget, replicas int) ratelimit.State {
+func (a result) state(now time.Time, b ratelimit.Budget, replicas int) ratelimit.State {
 	s := ratelimit.State{
 		Rate: a.rate, Ceiling: b.Rate, Burst: b.Burst, Tokens: max(0, a.tokens),
 		Replicas: replicas, Shared: true,

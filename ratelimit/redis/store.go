@@ -17,16 +17,16 @@ import (
 // Store is the Scheduler of several replicas. It has one goroutine, which ends
 // with Close.
 type Store struct {
-	config  Config
-	id      string // of this replica; it means nothing, and no other has it
-	client  goredis.UniversalClient
-	script  *goredis.Script
-	beats   *goredis.Script
-	breaker *breaker
-	steps   atomic.Uint64
+	config    Config
+	id        string // of this replica; it means nothing, and no other has it
+	client    goredis.UniversalClient
+	script    *goredis.Script
+	heartbeat *goredis.Script
+	breaker   *breaker
+	steps     atomic.Uint64
 
 	mu      sync.Mutex
-	notes   notes
+	notes   *notes
 	members int
 	heard   time.Time // when members was last heard
 
@@ -53,7 +53,7 @@ func New(ctx context.Context, config Config) (*Store, error) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(s.done)
-		watch(ctx, s.breaker, beat, s.probe,
+		watch(ctx, s.breaker, heartbeat, s.probe,
 			func(err error) { s.goAlone(s.wall(), "", err) }, s.comeBack)
 	}()
 	return s, nil
@@ -65,14 +65,19 @@ func newStore(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	notes, err := newNotes()
+	if err != nil {
+		return nil, err
+	}
 	return &Store{
-		config:  config,
-		id:      rand.Text()[:10],
-		client:  client,
-		script:  goredis.NewScript(stepSource),
-		beats:   goredis.NewScript(beatSource),
-		breaker: newBreaker(),
-		done:    make(chan struct{}),
+		config:    config,
+		id:        rand.Text()[:10],
+		client:    client,
+		script:    goredis.NewScript(stepSource),
+		heartbeat: goredis.NewScript(heartbeatSource),
+		breaker:   newBreaker(),
+		notes:     notes,
+		done:      make(chan struct{}),
 	}, nil
 }
 
@@ -121,10 +126,10 @@ func valid(b ratelimit.Budget) bool {
 // pullShared pulls from the store.
 func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
 	b := ask.Budget
-	r, owed := s.report(now, b.Key)
+	r, owed := s.feedback(now, b.Key)
 	if owed > 0 {
 		// The stop came while the store was away; it has to know before it grants.
-		if _, err := s.step(ctx, s.key(b.Key), b, ask.From, report{sinceGrant: r.sinceGrant}, "stop", owed.Microseconds()); err != nil {
+		if _, err := s.step(ctx, s.key(b.Key), b, feedback{sinceGrant: r.sinceGrant}, "stop", owed.Microseconds()); err != nil {
 			return ratelimit.Grant{}, err
 		}
 	}
@@ -133,7 +138,7 @@ func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask
 	for _, w := range ask.Waiting {
 		args = append(args, int(w.Priority), w.Caller, max(0, w.Count), number(w.Share()))
 	}
-	a, err := s.step(ctx, s.key(b.Key), b, ask.From, r, "pull", args...)
+	a, err := s.step(ctx, s.key(b.Key), b, r, "pull", args...)
 	if err != nil {
 		return ratelimit.Grant{}, err
 	}
@@ -149,18 +154,18 @@ func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask
 	return grant, nil
 }
 
-// report takes what there is to tell of a budget, and how much is left of a stop
+// feedback takes what there is to tell of a budget, and how much is left of a stop
 // that the store has not heard of.
-func (s *Store) report(now time.Time, key string) (report, time.Duration) {
+func (s *Store) feedback(now time.Time, key string) (feedback, time.Duration) {
 	past := s.breaker.history()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.notes.of(now, key)
-	return k.report(now, past), k.stopped.Sub(now)
+	return k.feedback(now, past), k.stopped.Sub(now)
 }
 
 // hear notes the answer to a step.
-func (s *Store) hear(now time.Time, b ratelimit.Budget, r report, a answer) ratelimit.State {
+func (s *Store) hear(now time.Time, b ratelimit.Budget, r feedback, a result) ratelimit.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := a.state(now, kept(b, s.config.Replicas), max(1, s.members))
@@ -171,7 +176,7 @@ func (s *Store) hear(now time.Time, b ratelimit.Budget, r report, a answer) rate
 }
 
 // pullAlone pulls from this replica's part.
-func (s *Store) pullAlone(ctx context.Context, o *solo, now time.Time, ask ratelimit.Ask) ratelimit.Grant {
+func (s *Store) pullAlone(ctx context.Context, o *outage, now time.Time, ask ratelimit.Ask) ratelimit.Grant {
 	key := ask.Budget.Key
 	ask.Budget = s.divide(o, now, ask.Budget)
 	grant, err := o.local.Pull(ctx, now, ask)
@@ -187,7 +192,7 @@ func (s *Store) pullAlone(ctx context.Context, o *solo, now time.Time, ask ratel
 
 // divide returns this replica's part of a budget, and sees to it that it begins
 // where the store left off: with the spare, and with a stop that lasts.
-func (s *Store) divide(o *solo, now time.Time, b ratelimit.Budget) ratelimit.Budget {
+func (s *Store) divide(o *outage, now time.Time, b ratelimit.Budget) ratelimit.Budget {
 	s.mu.Lock()
 	k, n := s.notes.of(now, b.Key), s.config.Replicas
 	own := spare(b.Burst, n)
@@ -212,9 +217,9 @@ func (s *Store) Stop(ctx context.Context, now time.Time, b ratelimit.Budget, d t
 	d = min(max(0, d), 12*time.Hour)
 	o := s.breaker.alone()
 	if o == nil {
-		r, _ := s.report(now, b.Key)
+		r, _ := s.feedback(now, b.Key)
 		began := time.Now()
-		a, err := s.step(ctx, s.key(b.Key), b, "", r, "stop", d.Microseconds())
+		a, err := s.step(ctx, s.key(b.Key), b, r, "stop", d.Microseconds())
 		if err == nil {
 			s.hear(now, b, r, a)
 			return
@@ -283,7 +288,7 @@ func (s *Store) Peek(now time.Time, b ratelimit.Budget) ratelimit.State {
 
 // Stats are for metrics.
 type Stats struct {
-	Steps    uint64 // journeys to the store for a budget
+	Steps    uint64 // round trips to the store for a budget
 	Outages  uint64 // how often this replica has gone on alone
 	Replicas int    // as last heard
 	Shared   bool   // false while the store is out of reach

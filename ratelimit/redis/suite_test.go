@@ -11,7 +11,7 @@ import (
 func TestStore(t *testing.T) {
 	t.Parallel()
 	shared := serve(t)
-	ratelimittest.Run(t, func(t *testing.T, clock *ratelimittest.Clock, replicas int) []ratelimit.Scheduler {
+	ratelimittest.Run(t, 3, func(t *testing.T, clock *ratelimittest.Clock, replicas int) []ratelimit.Scheduler {
 		stores := make([]ratelimit.Scheduler, replicas)
 		s := &server{t: t, port: shared.port}
 		for i := range stores {

@@ -22,14 +22,14 @@ func TestWatch(t *testing.T) {
 		go func() {
 			defer close(done)
 			watch(ctx, b, 3*time.Second, p.probe,
-				func(error) { b.open(&solo{since: time.Now(), part: 0.5}) }, func() { b.restore(time.Now()) })
+				func(error) { b.open(&outage{since: time.Now(), part: 0.5}) }, func() { b.restore(time.Now()) })
 		}()
 
 		pass(7 * time.Second)
 		p.want(t, "", 3*time.Second, 6*time.Second)
 		// A step fails: the next probe does not wait for the next beat.
 		p.set(errors.New("down"))
-		b.open(&solo{since: time.Now(), part: 0.5, key: "organization:1"})
+		b.open(&outage{since: time.Now(), part: 0.5, key: "organization:1"})
 		pass(1500 * time.Millisecond)
 		p.want(t, "organization:1", 50*time.Millisecond, 150*time.Millisecond, 350*time.Millisecond, 750*time.Millisecond, 1250*time.Millisecond)
 		p.set(nil)
@@ -43,7 +43,7 @@ func TestWatch(t *testing.T) {
 		// It goes again at once, and again: each time it is left alone for longer.
 		for _, first := range []time.Duration{200 * time.Millisecond, 800 * time.Millisecond, 3200 * time.Millisecond, 5 * time.Second, 5 * time.Second} {
 			p.set(nil)
-			b.open(&solo{since: time.Now(), part: 0.5})
+			b.open(&outage{since: time.Now(), part: 0.5})
 			pass(first)
 			p.want(t, "", first)
 		}
@@ -102,11 +102,11 @@ func (p *prober) want(t *testing.T, key string, at ...time.Duration) {
 func TestBreakerOpensOnce(t *testing.T) {
 	t.Parallel()
 	b := newBreaker()
-	first := &solo{part: 0.5}
+	first := &outage{part: 0.5}
 	if o, opened := b.open(first); o != first || !opened {
 		t.Error("the first outage does not open the breaker")
 	}
-	if o, opened := b.open(&solo{part: 0.1}); o != first || opened {
+	if o, opened := b.open(&outage{part: 0.1}); o != first || opened {
 		t.Error("a second outage takes the place of the first")
 	}
 	if !b.restore(time.Now()) || b.restore(time.Now()) {
