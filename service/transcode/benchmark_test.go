@@ -238,7 +238,7 @@ func (c *call) reflected(b *testing.B) {
 	path, query := c.op.GetPath(), make(url.Values)
 	var bound []protoreflect.FieldDescriptor
 	message.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		place := c.plan.places[c.plan.request.byNumber(uint64(fd.Number()), 0)]
+		place := c.plan.bindings[c.plan.request.byNumber(uint64(fd.Number()), 0)]
 		switch place.location {
 		case inPath:
 			path = strings.Replace(path, "{"+fd.JSONName()+"}", url.PathEscape(v.String()), 1)

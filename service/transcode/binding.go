@@ -25,7 +25,7 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 		return err
 	}
 	p.request = m
-	p.places = make([]place, len(m.fields))
+	p.bindings = make([]binding, len(m.fields))
 	names, err := p.cut(op.GetPath())
 	if err != nil {
 		return err
@@ -60,9 +60,9 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 			if err := queryable(f, 0); err != nil {
 				return fmt.Errorf("%s: %w", fd.FullName(), err)
 			}
-			p.places[i].key = queryKey(name)
+			p.bindings[i].key = queryKey(name)
 			if f.shape == list {
-				p.places[i].key += listKey
+				p.bindings[i].key += listKey
 			}
 		case inBody:
 			p.body = true
@@ -74,7 +74,7 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 				p.whole = i
 			}
 		}
-		p.places[i].location = where
+		p.bindings[i].location = where
 	}
 	for i, name := range names {
 		if p.template[i].field < 0 {
@@ -149,7 +149,7 @@ func (p *Plan) bindPath(i int, name string, names []string) error {
 		return fmt.Errorf("{%s} has two fields", name)
 	}
 	p.template[at].field = i
-	p.places[i].param = at
+	p.bindings[i].param = at
 	return nil
 }
 

@@ -42,9 +42,9 @@ func (r *reader) packed(f *field, i int) int {
 	r.dst = openSlot(r.dst, f.tag, 1)
 	from, more := len(r.dst), true
 	for more {
-		var how fit
+		var how match
 		if r.byteAt(i) == 'n' {
-			i, how = r.literal(i, "null"), leftOut
+			i, how = r.literal(i, "null"), misfit
 		} else {
 			i, how = r.element(f.kind, i)
 		}
@@ -62,21 +62,21 @@ func (r *reader) packed(f *field, i int) int {
 }
 
 // element appends one number or boolean without a tag.
-func (r *reader) element(k kind, i int) (next int, how fit) {
+func (r *reader) element(k kind, i int) (next int, how match) {
 	var v uint64
 	switch k {
 	case kindInt:
 		var n int64
-		if n, next, how = r.int(i); next >= 0 && how != leftOut {
+		if n, next, how = r.int(i); next >= 0 && how != misfit {
 			r.dst = appendVarint(r.dst, uint64(n))
 		}
 	case kindBool:
 		var b byte
-		if b, next, how = r.bool(i); next >= 0 && how != leftOut {
+		if b, next, how = r.bool(i); next >= 0 && how != misfit {
 			r.dst = append(r.dst, b)
 		}
 	default:
-		if v, next, how = r.double(i); next >= 0 && how != leftOut {
+		if v, next, how = r.double(i); next >= 0 && how != misfit {
 			r.dst = binary.LittleEndian.AppendUint64(r.dst, v)
 		}
 	}

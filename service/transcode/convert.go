@@ -59,7 +59,7 @@ func (r *reader) appendQuoted(tag uint32, i int) (next int, lossy bool) {
 }
 
 // int reads a value as an integer.
-func (r *reader) int(i int) (v int64, next int, how fit) {
+func (r *reader) int(i int) (v int64, next int, how match) {
 	// Up to 18 digits cannot overflow.
 	at, negative := i, false
 	if r.byteAt(at) == '-' {
@@ -80,7 +80,7 @@ func (r *reader) int(i int) (v int64, next int, how fit) {
 		}
 	}
 	number, next, how := r.digits(i)
-	if how == leftOut || next < 0 {
+	if how == misfit || next < 0 {
 		return 0, next, how
 	}
 	v, exact := toInt(number)
@@ -88,12 +88,12 @@ func (r *reader) int(i int) (v int64, next int, how fit) {
 }
 
 // double reads a value as the bits of a double.
-func (r *reader) double(i int) (bits uint64, next int, how fit) {
+func (r *reader) double(i int) (bits uint64, next int, how match) {
 	if f, end := shortDouble(r.src, i); end >= 0 {
 		return math.Float64bits(f), end, asIs
 	}
 	number, next, how := r.digits(i)
-	if how == leftOut || next < 0 {
+	if how == misfit || next < 0 {
 		return 0, next, how
 	}
 	f, exact := toDouble(number)
@@ -102,12 +102,12 @@ func (r *reader) double(i int) (bits uint64, next int, how fit) {
 
 // digits gives the text of the number at i; of a string that is a number, too.
 // Every other value is skipped.
-func (r *reader) digits(i int) (number []byte, next int, how fit) {
+func (r *reader) digits(i int) (number []byte, next int, how match) {
 	c := r.byteAt(i)
 	if c == '"' {
 		text, next, _ := r.text(i + 1)
 		if next >= 0 && !isNumber(text) {
-			return nil, next, leftOut
+			return nil, next, misfit
 		}
 		return text, next, converted
 	}
@@ -115,13 +115,13 @@ func (r *reader) digits(i int) (number []byte, next int, how fit) {
 		return nil, -1, asIs
 	}
 	if c != '-' && c-'0' > 9 {
-		return nil, next, leftOut
+		return nil, next, misfit
 	}
 	return r.src[i:next], next, asIs
 }
 
 // bool reads a value as a boolean.
-func (r *reader) bool(i int) (v byte, next int, how fit) {
+func (r *reader) bool(i int) (v byte, next int, how match) {
 	switch r.byteAt(i) {
 	case 't':
 		return 1, r.literal(i, "true"), asIs
@@ -135,9 +135,9 @@ func (r *reader) bool(i int) (v byte, next int, how fit) {
 		case "false":
 			return 0, next, converted
 		}
-		return 0, next, leftOut
+		return 0, next, misfit
 	}
-	return 0, r.skip(i), leftOut
+	return 0, r.skip(i), misfit
 }
 
 // time reads a point in time into a Timestamp.
@@ -151,7 +151,7 @@ func (r *reader) time(f *field, i int) int {
 	}
 	seconds, nanos, exact, ok := parseTime(text)
 	if !ok {
-		return r.settle(f, next, leftOut)
+		return r.settle(f, next, misfit)
 	}
 	r.dst = openSlot(r.dst, f.tag, 1)
 	from := len(r.dst)

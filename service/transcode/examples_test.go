@@ -148,7 +148,7 @@ func requestWire(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, doc []
 func bodyMessage(p *Plan) *message {
 	m := &message{fields: slices.Clone(p.request.fields)}
 	for i := range m.fields {
-		if p.places[i].location != inBody {
+		if p.bindings[i].location != inBody {
 			m.fields[i].key = hiddenKey
 		}
 	}

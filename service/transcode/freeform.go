@@ -80,7 +80,7 @@ func (r *reader) free(f *field, i int) int {
 		return -1
 	}
 	v, how := toDouble(r.src[i:end])
-	if how != leftOut {
+	if how != misfit {
 		r.dst = binary.LittleEndian.AppendUint64(append(r.dst, tagNumber), math.Float64bits(v))
 		return end
 	}

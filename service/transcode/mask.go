@@ -66,7 +66,7 @@ func (p *Plan) addMask(w *writer, root, named *mask) bool {
 			if n < 0 {
 				return named.fail(w, "names a field that does not exist (names as in the proto, dots between them)")
 			}
-			if f == nil && p.places[n].location != inBody {
+			if f == nil && p.bindings[n].location != inBody {
 				return named.fail(w, "names a field that is not part of the body")
 			}
 			f, part = &m.fields[n], strconv.Itoa(n)

@@ -22,14 +22,14 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 		region, records = cutRecords(b, records, n)
 		part := root.parts[strconv.Itoa(n)]
 		next := 0
-		switch location := p.places[n].location; {
+		switch location := p.bindings[n].location; {
 		case part != nil && n == p.whole:
 			ok = w.maskedRecords(f, region, part)
 		case part != nil:
 			ok = w.maskedMember(f, region, part)
 		case len(region) == 0:
 		case location == inQuery:
-			next = w.parameter(p.places[n].key, f, region, 0)
+			next = w.parameter(p.bindings[n].key, f, region, 0)
 		case location == inBody && n == p.whole:
 			next = w.wholeBody(f, region, 0)
 		case location == inBody:

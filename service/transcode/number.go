@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// A fit says how a value went into its field.
-type fit uint8
+// A match says how a value went into its field.
+type match uint8
 
 const (
-	asIs fit = iota
+	asIs match = iota
 	converted
-	leftOut
+	misfit
 )
 
 // maxDigits bounds the text of a number that is read into a double; the longest
@@ -75,7 +75,7 @@ func isInteger(number []byte) bool {
 
 // toInt reads a JSON number as an integer. One written with a point or an
 // exponent is converted when it is whole.
-func toInt(number []byte) (int64, fit) {
+func toInt(number []byte) (int64, match) {
 	b, negative := number, false
 	if b[0] == '-' {
 		b, negative = b[1:], true
@@ -104,7 +104,7 @@ func toInt(number []byte) (int64, fit) {
 		}
 		var ok bool
 		if value, ok = shiftDecimal(value, held+1); !ok || value > math.MaxUint64-uint64(c-'0') {
-			return 0, leftOut
+			return 0, misfit
 		}
 		value, held = value+uint64(c-'0'), 0
 	}
@@ -116,12 +116,12 @@ func toInt(number []byte) (int64, fit) {
 		return 0, how
 	}
 	if exponent < 0 {
-		return 0, leftOut
+		return 0, misfit
 	}
 	value, ok := shiftDecimal(value, exponent)
 	switch {
 	case !ok, negative && value > 1<<63, !negative && value > math.MaxInt64:
-		return 0, leftOut
+		return 0, misfit
 	case negative:
 		return -int64(value), how // 1<<63 wraps to the smallest integer
 	}
@@ -206,21 +206,21 @@ func shortDouble(src []byte, i int) (f float64, end int) {
 
 // toDouble reads a JSON number as the nearest double. What a double cannot hold
 // is left out: a number beyond its range, and an integer that would change.
-func toDouble(number []byte) (float64, fit) {
+func toDouble(number []byte) (float64, match) {
 	if f, end := shortDouble(number, 0); end == len(number) {
 		return f, asIs
 	}
 	if len(number) > maxDigits {
-		return 0, leftOut
+		return 0, misfit
 	}
 	f, err := strconv.ParseFloat(string(number), 64)
 	if err != nil {
-		return 0, leftOut
+		return 0, misfit
 	}
 	if isInteger(number) {
 		var exact [320]byte
 		if string(strconv.AppendFloat(exact[:0], f, 'f', 0, 64)) != string(number) {
-			return 0, leftOut
+			return 0, misfit
 		}
 	}
 	return f, asIs

@@ -12,8 +12,8 @@ type Plan struct {
 	operation string
 	// The request.
 	request *message
-	// places tells, for each field of the request, where it goes.
-	places []place
+	// bindings tells, for each field of the request, where it goes.
+	bindings []binding
 	// template is the path, cut at its parameters.
 	template []piece
 	params   int
@@ -35,8 +35,8 @@ type Plan struct {
 	page uint32
 }
 
-// A place is where a field of the request goes.
-type place struct {
+// A binding is where a field of the request goes.
+type binding struct {
 	location location
 	// param is the index among the path's parameters.
 	param int

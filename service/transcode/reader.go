@@ -144,19 +144,19 @@ func (r *reader) one(f *field, i int) int {
 		return r.string(f, i)
 	case kindInt:
 		v, end, how := r.int(i)
-		if end >= 0 && how != leftOut {
+		if end >= 0 && how != misfit {
 			r.dst = appendVarint(appendVarint(r.dst, uint64(f.tag)), uint64(v))
 		}
 		return r.settle(f, end, how)
 	case kindBool:
 		v, end, how := r.bool(i)
-		if end >= 0 && how != leftOut {
+		if end >= 0 && how != misfit {
 			r.dst = append(appendVarint(r.dst, uint64(f.tag)), v)
 		}
 		return r.settle(f, end, how)
 	case kindDouble:
 		v, end, how := r.double(i)
-		if end >= 0 && how != leftOut {
+		if end >= 0 && how != misfit {
 			r.dst = binary.LittleEndian.AppendUint64(appendVarint(r.dst, uint64(f.tag)), v)
 		}
 		return r.settle(f, end, how)
@@ -177,7 +177,7 @@ func (r *reader) one(f *field, i int) int {
 }
 
 // settle reports how a value that has been read went into its field.
-func (r *reader) settle(f *field, next int, how fit) int {
+func (r *reader) settle(f *field, next int, how match) int {
 	if how != asIs && next >= 0 {
 		if how == converted {
 			r.report(f, Converted)

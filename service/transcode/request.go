@@ -97,11 +97,11 @@ func (p *Plan) survey(w *writer, b []byte, params []param) (root *mask, ordered 
 			nulls, _ = payload(b, at)
 		case n == p.empties && tag&7 == wireBytes:
 			empties, _ = payload(b, at)
-		case p.places[n].location == nowhere && tag&7 != uint64(f.kind.wire()):
+		case p.bindings[n].location == nowhere && tag&7 != uint64(f.kind.wire()):
 			w.wrongType(tag)
 			return nil, nil, w.in(f.name)
-		case p.places[n].location == inPath:
-			params[p.places[n].param] = param{value: b[at:next], tag: tag}
+		case p.bindings[n].location == inPath:
+			params[p.bindings[n].param] = param{value: b[at:next], tag: tag}
 		}
 		i = next
 	}
@@ -127,9 +127,9 @@ func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
 		tag, at := uvarint(b, i)
 		done = m.byNumber(tag>>3, max(done, 0))
 		f := &m.fields[done]
-		switch p.places[done].location {
+		switch p.bindings[done].location {
 		case inQuery:
-			i = w.parameter(p.places[done].key, f, b, i)
+			i = w.parameter(p.bindings[done].key, f, b, i)
 		case inBody:
 			if p.whole >= 0 {
 				i = w.wholeBody(f, b, i)
