@@ -192,7 +192,7 @@ func calls(b *testing.B) []*call {
 		p, m := planOf(b, c, compiler, e.operation)
 		wires[e.operation], _ = requestWire(b, p, m.Descriptor.Input(), e.document, false)
 	}
-	fill := filler{rand.New(rand.NewPCG(9, 10)), plainTexts}
+	fill := filler{rand.New(rand.NewPCG(9, 10)), plainTexts, false}
 	var calls []*call
 	for _, m := range c.Methods() {
 		if m.Streaming {

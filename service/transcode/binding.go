@@ -26,10 +26,10 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 	}
 	p.request = m
 	p.bindings = make([]binding, len(m.fields))
-	names, err := p.cut(op.GetPath())
-	if err != nil {
+	if err := p.cut(op.GetPath()); err != nil {
 		return err
 	}
+	names := p.names
 	inside := make(map[string]bool)
 	for i := range m.fields {
 		f := &m.fields[i]
@@ -44,6 +44,11 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 			default:
 				return fmt.Errorf("%s: a FieldMask is null_fields or empty_fields", fd.FullName())
 			}
+			continue
+		}
+		if isAdditional(fd) {
+			p.extends = op.GetVerb() == apiv1.Verb_VERB_PUT || op.GetVerb() == apiv1.Verb_VERB_POST
+			p.body = p.body || p.extends
 			continue
 		}
 		loc, name := bindingOf(fd)
@@ -81,9 +86,14 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 			return fmt.Errorf("%s has no field for {%s} of the path", d.FullName(), name)
 		}
 	}
+	if p.whole < 0 && len(inside) == 1 && inside[wholeKey] {
+		// The vendor's own name for a body that is no object.
+		p.whole = slices.IndexFunc(m.fields, func(f field) bool { return f.json() == wholeKey })
+	}
 	if op.GetRequestField() != "" && (p.whole < 0 || len(inside) != 1) {
 		return fmt.Errorf("%s: %q has to be the only field of the body", d.FullName(), op.GetRequestField())
 	}
+	m.index(func(i int) bool { return p.bindings[i].location == inBody })
 	return nil
 }
 
@@ -112,29 +122,26 @@ func locate(loc apiv1.Location, name string, params []string, verb apiv1.Verb) (
 	return nowhere, fmt.Errorf("verb %v is not part of the contract", verb)
 }
 
-// cut splits a template such as /networks/{networkId}/vlans/{vlanId} and gives
-// the names in braces.
-func (p *Plan) cut(template string) ([]string, error) {
+// cut splits a template such as /networks/{networkId}/vlans/{vlanId} at the
+// names in braces.
+func (p *Plan) cut(template string) error {
 	if !strings.HasPrefix(template, "/") {
-		return nil, fmt.Errorf("the path %q does not begin with a slash", template)
+		return fmt.Errorf("the path %q does not begin with a slash", template)
 	}
-	var names []string
 	rest := template
 	for {
 		before, after, found := strings.Cut(rest, "{")
 		p.template = append(p.template, piece{text: before, field: -1})
 		if !found {
-			break
+			return nil
 		}
 		name, end, closed := strings.Cut(after, "}")
-		if !closed || name == "" || strings.ContainsAny(name, "{/") || slices.Contains(names, name) {
-			return nil, fmt.Errorf("the path %q is not a template", template)
+		if !closed || name == "" || strings.ContainsAny(name, "{/") || slices.Contains(p.names, name) {
+			return fmt.Errorf("the path %q is not a template", template)
 		}
-		names = append(names, name)
+		p.names = append(p.names, name)
 		rest = end
 	}
-	p.params = len(names)
-	return names, nil
 }
 
 func (p *Plan) bindPath(i int, name string, names []string) error {
@@ -153,7 +160,12 @@ func (p *Plan) bindPath(i int, name string, names []string) error {
 	return nil
 }
 
+// isMask tells null_fields and empty_fields.
 func isMask(fd protoreflect.FieldDescriptor) bool {
+	if fd.Kind() == protoreflect.StringKind && fd.IsList() {
+		location, _ := bindingOf(fd)
+		return location == apiv1.Location_LOCATION_NONE && (fd.Name() == "null_fields" || fd.Name() == "empty_fields")
+	}
 	return fd.Kind() == protoreflect.MessageKind && !fd.IsList() && !fd.IsMap() &&
 		fd.Message().FullName() == "google.protobuf.FieldMask"
 }
@@ -161,7 +173,10 @@ func isMask(fd protoreflect.FieldDescriptor) bool {
 // queryable checks that a field can be written as a query: scalars, lists of
 // scalars, and objects of those.
 func queryable(f *field, depth int) error {
-	if f.shape == dict {
+	switch {
+	case f.key == hiddenKey:
+		return nil
+	case f.shape == dict:
 		return fmt.Errorf("a query has no form for maps")
 	}
 	switch f.kind {

@@ -71,10 +71,11 @@ func (b *build) response(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Op
 		if string(fd.Name()) == op.GetResponseField() {
 			p.root = f
 		}
-		if f.json() == "items" && f.shape == list && f.elem.kind == kindMessage {
+		if f.json() == "items" && f.shape == list {
 			p.rows = f
 		}
 	}
+	p.properties = p.root == nil || p.root.shape == list
 	if op.GetResponseField() != "" && p.root == nil {
 		return fmt.Errorf("%s has no field %q to take the document", d.FullName(), op.GetResponseField())
 	}
@@ -108,7 +109,7 @@ func (b *build) message(d protoreflect.MessageDescriptor) (*message, error) {
 		}
 		seen[key] = true
 	}
-	m.index()
+	m.index(func(int) bool { return true })
 	return m, nil
 }
 
@@ -123,6 +124,9 @@ func (b *build) fill(m *message, d protoreflect.MessageDescriptor) error {
 		if err := b.field(&m.fields[i], fd); err != nil {
 			return fmt.Errorf("%s: %w", fd.FullName(), err)
 		}
+		if isAdditional(fd) {
+			m.additional = m.fields[i].tag
+		}
 	}
 	return nil
 }
@@ -135,6 +139,9 @@ func (b *build) field(f *field, fd protoreflect.FieldDescriptor) error {
 	f.name = string(fd.Name())
 	f.number = int32(fd.Number())
 	f.key = hiddenKey
+	if isAdditional(fd) {
+		location = apiv1.Location_LOCATION_NONE
+	}
 	if location != apiv1.Location_LOCATION_NONE {
 		f.key = `"` + name + `":`
 	}
@@ -199,6 +206,12 @@ func kindOf(fd protoreflect.FieldDescriptor) (kind, error) {
 		return kindMessage, nil
 	}
 	return 0, fmt.Errorf("type %v is not part of the contract", fd.Kind())
+}
+
+// isAdditional tells the field that holds what the contract has no field for.
+func isAdditional(fd protoreflect.FieldDescriptor) bool {
+	return fd.Name() == "additional_properties" && fd.Kind() == protoreflect.MessageKind && !fd.IsList() && !fd.IsMap() &&
+		fd.Message().FullName() == "google.protobuf.Struct"
 }
 
 // isBare tells a message whose JSON array stands where the message would: its

@@ -100,7 +100,7 @@ func TestLookup(t *testing.T) {
 	m := cornerOf(t, "getThing").plan.response
 	for i := range m.fields {
 		f := &m.fields[i]
-		if at := m.byKey([]byte(f.json())); at != i {
+		if at := m.byKey([]byte(f.json())); at != i && f.key != hiddenKey {
 			t.Errorf("%s is found at %d, not %d", f.key, at, i)
 		}
 		for _, name := range []string{f.json() + "x", "x" + f.json(), strings.ToUpper(f.json()) + "Y"} {

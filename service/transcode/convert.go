@@ -1,22 +1,25 @@
 package transcode
 
-import "math"
+import (
+	"math"
+	"strconv"
+)
 
 // string reads a value into a string field: a number keeps its own digits.
 func (r *reader) string(f *field, i int) int {
-	switch c := r.byteAt(i); {
-	case c == '"':
+	switch r.byteAt(i) {
+	case '"':
 		next, lossy := r.appendText(f.tag, i+1)
 		if lossy {
 			r.report(f, Converted)
 		}
 		return next
-	case c == '{' || c == '[':
-		return r.leaveOut(f, i)
+	case '{', '[', 'n':
+		return r.misplace(f)
 	}
 	end := r.skip(i) // a number, true or false: the text is the value
 	if end < 0 {
-		return -1
+		return broken
 	}
 	r.dst = appendVarint(appendVarint(r.dst, uint64(f.tag)), uint64(end-i))
 	r.dst = append(r.dst, r.src[i:end]...)
@@ -80,10 +83,14 @@ func (r *reader) int(i int) (v int64, next int, how match) {
 		}
 	}
 	number, next, how := r.digits(i)
-	if how == misfit || next < 0 {
+	if next < 0 || how == misfit {
 		return 0, next, how
 	}
 	v, exact := toInt(number)
+	var room [20]byte
+	if how == converted && (exact != asIs || string(strconv.AppendInt(room[:0], v, 10)) != string(number)) {
+		return 0, next, misfit
+	}
 	return v, next, max(how, exact)
 }
 
@@ -93,15 +100,20 @@ func (r *reader) double(i int) (bits uint64, next int, how match) {
 		return math.Float64bits(f), end, asIs
 	}
 	number, next, how := r.digits(i)
-	if how == misfit || next < 0 {
+	if next < 0 || how == misfit {
 		return 0, next, how
 	}
 	f, exact := toDouble(number)
+	var room [32]byte
+	if how == converted && (exact != asIs || string(appendDouble(room[:0], f)) != string(number)) {
+		return 0, next, misfit
+	}
 	return math.Float64bits(f), next, max(how, exact)
 }
 
-// digits gives the text of the number at i; of a string that is a number, too.
-// Every other value is skipped.
+// digits gives the text of the number at i; of a string that is a number, too,
+// and how is converted then: the caller sees to it that the number would be
+// written with the very characters of the string.
 func (r *reader) digits(i int) (number []byte, next int, how match) {
 	c := r.byteAt(i)
 	if c == '"' {
@@ -112,7 +124,7 @@ func (r *reader) digits(i int) (number []byte, next int, how match) {
 		return text, next, converted
 	}
 	if next = r.skip(i); next < 0 {
-		return nil, -1, asIs
+		return nil, broken, asIs
 	}
 	if c != '-' && c-'0' > 9 {
 		return nil, next, misfit
@@ -140,18 +152,19 @@ func (r *reader) bool(i int) (v byte, next int, how match) {
 	return 0, r.skip(i), misfit
 }
 
-// time reads a point in time into a Timestamp.
+// time reads a point in time into a Timestamp. A number does not fit: it could
+// count seconds or milliseconds.
 func (r *reader) time(f *field, i int) int {
 	if r.byteAt(i) != '"' {
-		return r.leaveOut(f, i) // a number could count seconds or milliseconds
+		return r.misplace(f)
 	}
 	text, next, _ := r.text(i + 1)
 	if next < 0 {
-		return -1
+		return broken
 	}
-	seconds, nanos, exact, ok := parseTime(text)
+	seconds, nanos, ok := parseTime(text)
 	if !ok {
-		return r.settle(f, next, misfit)
+		return r.misplace(f)
 	}
 	r.dst = openSlot(r.dst, f.tag, 1)
 	from := len(r.dst)
@@ -162,8 +175,5 @@ func (r *reader) time(f *field, i int) int {
 		r.dst = appendVarint(append(r.dst, 2<<3|wireVarint), uint64(nanos))
 	}
 	r.dst[from-1] = byte(len(r.dst) - from)
-	if !exact {
-		return r.settle(f, next, converted)
-	}
 	return next
 }

@@ -6,8 +6,9 @@
 //
 // The mapping is our own and not protojson: 64-bit integers are JSON numbers,
 // null and the empty list are told from what is absent by null_fields and
-// empty_fields, and an answer that differs from the contract is read as far as
-// nothing is lost, with each difference (a drift) reported.
+// empty_fields, and nothing is lost: what a message has no field for stands in
+// its additional_properties, in answers and in requests. Each way in which an
+// answer differs from the contract (a drift) is reported.
 //
 // What a request can hold, and what comes of it. "Refused" is a BadRequest
 // fault that names the field, with nothing sent:
@@ -29,40 +30,50 @@
 //	a mask that names a place inside what is absent  | the objects around it are made
 //	an empty body                                    | {}
 //	the whole body is one field, and it is absent    | refused, unless a mask names it
+//	additional properties                            | members of their object, behind the fields; null, [] and {} too
+//	only _json, which is no object                   | that value is the body
+//	an additional property that has a value already  | refused: in its field, by a mask, in the path
+//	additional properties in a query                 | refused, and so in every GET and DELETE
+//	a body of more than 16 MiB                       | refused
 //
-// What an answer can hold, and what comes of it. "Malformed" is a fault with
-// the position, and no part of the answer is used; "converted", "left out" and
-// "unknown" are drifts, and the call succeeds:
+// What an answer can hold, and what comes of it. "Kept" is a property whose
+// field is absent and that stands in the additional_properties of its object as
+// it came; the field and they never hold the same property. "Malformed" is a
+// fault with the position, and no part of the answer is used. "Converted" is a
+// drift, and so is "kept", but for empty lists and maps:
 //
 //	an answer holds                                               | outcome
 //	an empty body, or only white space                            | the empty message (204)
-//	null as document, field, value in a map                       | absent
-//	null in a list                                                | left out; kept in a list of free values
-//	a key that the contract does not have                         | unknown, with all that is in it
+//	null as a property                                            | absent
+//	null in a list, or as a value in a map                        | the whole list or map is kept; one of free values has it
+//	a key that the contract does not have                         | kept, with all that is in it
+//	[] or {} in an element of a list or a value of a map          | kept: the wire has no empty list; elsewhere absent
 //	a number or boolean for a string                              | converted: its own characters
-//	a string for a number                                         | converted if it is a JSON number; else left out
-//	a string for a boolean                                        | converted if it is "true" or "false"; else left out
-//	a number with a point or exponent for an integer              | converted if it is whole; else left out
-//	an integer beyond 64 bits                                     | left out
-//	an integer that a double would change                         | left out; in a free value converted to a string
-//	1e400                                                         | left out; in a free value converted to a string
-//	  (and 1e-400 in a double is 0, the nearest)                  |
+//	a string for a number                                         | converted if the number would be written just so; else kept
+//	a string for a boolean                                        | converted if it is "true" or "false"; else kept
+//	a number with a point or exponent for an integer              | converted if it is whole; else kept
+//	an integer beyond 64 bits                                     | kept
+//	a number that a double would change                           | kept, as a string of its digits; in a free value that string
+//	1e400, and 1e-400                                             | the same
 //	-0                                                            | -0 as a double, 0 as an integer
-//	a number of very many digits                                  | read exactly as an integer; over 2048 characters left out as a double
-//	a date-time                                                   | RFC 3339; a space for T, no zone (UTC), "UTC" and +0000 are read, too;
-//	  (more than nine digits of a second are cut: converted)      |
-//	another text, or a number, for a date-time                    | left out: a number could be seconds or milliseconds
-//	one element where a list is expected                          | converted to a list of one
-//	an object or list where a scalar is expected, and the reverse | left out
-//	one object as document where a list is                        | converted to a list of one
-//	a list as document where an object with items is              | converted: it is items
-//	any other document of another kind                            | left out; the path is $
+//	a number of very many digits                                  | read exactly as an integer; over 2048 characters kept for a double
+//	a date-time                                                   | RFC 3339; a space for T, no zone (UTC), "UTC" and +0000 are read, too
+//	"" for a date-time                                            | absent
+//	another text, or a number, for a date-time                    | kept: a number could be seconds or milliseconds
+//	one element where a list is expected                          | kept
+//	an object or list where a scalar is expected, and the reverse | kept
+//	an element of another kind in a list                          | the whole list is kept
+//	an odd property in an element of a list                       | kept in that element
+//	an object as document where a list is                         | its items are the rows; the rest is kept; additional_properties is there
+//	  (with errors and no items: a fault of its own, never rows)  |
+//	a list as document where an object with items is              | converted: it is items; additional_properties is there
+//	any other document of another kind                            | kept: an object's properties; anything else, and null, as _json
 //	a key that stands twice                                       | the last one; the first is left out
-//	a key that stands twice in a map or a free value              | the last one, in a map the last that is not null
+//	a key that stands twice in a map or a free value              | the last one
 //	a lone surrogate                                              | converted to U+FFFD
 //	a byte that is not UTF-8                                      | converted to U+FFFD
-//	NUL                                                           | kept when escaped; malformed when not
-//	deep nesting                                                  | malformed from 201 objects and lists on
+//	NUL                                                           | as it is when escaped; malformed when not
+//	deep nesting                                                  | in free values its JSON as text, from 90 messages on; malformed from 201 on
 //	a string of 100 MB                                            | copied once, into the wire
 //	text that is not JSON, that breaks off, or goes on            | malformed
 //

@@ -10,11 +10,13 @@ import (
 type Drift uint8
 
 const (
-	// UnknownField: the contract does not have it; left out.
+	// UnknownField: the contract does not have the property; it is in
+	// additional_properties.
 	UnknownField Drift = 1
-	// Converted: of another type, converted without loss.
+	// Converted: the value is of another type, and has been converted without loss.
 	Converted Drift = 2
-	// LeftOut: of another type, left out.
+	// LeftOut: the value does not fit its field, which is absent; it is in
+	// additional_properties.
 	LeftOut Drift = 3
 )
 

@@ -3,7 +3,6 @@
 package transcode
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -14,109 +13,25 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// A difference compares a document with what came back from the wire. Two
-// things are the same to protobuf and not to JSON: an empty list or map and an
-// absent one, and two spellings of one instant.
-type difference struct {
-	found   []string
-	empties int
-}
-
-func (d *difference) compare(path string, want, got any) {
-	switch want := want.(type) {
-	case map[string]any:
-		got, ok := got.(map[string]any)
-		if !ok {
-			d.found = append(d.found, fmt.Sprintf("%s: %v became %v", path, want, got))
-			return
+// bodyPlan reads a request's body as if it were a response.
+func bodyPlan(p *Plan, fields *message) *Plan {
+	as := &Plan{operation: p.operation, response: &message{fields: slices.Clone(fields.fields), additional: fields.additional}, properties: true}
+	for i := range as.response.fields {
+		f := &as.response.fields[i]
+		if p.bindings[i].location != inBody {
+			f.key = hiddenKey
 		}
-		for key, value := range want {
-			back, there := got[key]
-			switch {
-			case there:
-				d.compare(path+"."+key, value, back)
-			case isEmpty(value):
-				d.empties++
-			default:
-				d.found = append(d.found, path+"."+key+" is lost")
-			}
-		}
-		for key := range got {
-			if _, there := want[key]; !there {
-				d.found = append(d.found, path+"."+key+" is invented")
-			}
-		}
-	case []any:
-		got, _ := got.([]any)
-		if len(got) != len(want) {
-			d.found = append(d.found, fmt.Sprintf("%s: %d elements became %d", path, len(want), len(got)))
-			return
-		}
-		for i := range want {
-			d.compare(fmt.Sprintf("%s[%d]", path, i), want[i], got[i])
-		}
-	default:
-		if !sameScalar(want, got) {
-			d.found = append(d.found, fmt.Sprintf("%s: %v became %v", path, want, got))
+		if i == p.whole {
+			as.root, as.properties = f, false
 		}
 	}
+	as.response.index(func(int) bool { return true })
+	return as
 }
 
-func isEmpty(v any) bool {
-	switch v := v.(type) {
-	case []any:
-		return len(v) == 0
-	case map[string]any:
-		return len(v) == 0
-	}
-	return false
-}
-
-func sameScalar(want, got any) bool {
-	if want == got {
-		return true
-	}
-	switch want := want.(type) {
-	case json.Number:
-		got, ok := got.(json.Number)
-		a, err1 := want.Float64()
-		b, err2 := got.Float64()
-		return ok && err1 == nil && err2 == nil && a == b && max(len(want), len(got)) < 16
-	case string:
-		got, _ := got.(string)
-		a, ok1, _ := refTime(want)
-		b, ok2, _ := refTime(got)
-		return ok1 && ok2 && a.Equal(b)
-	}
-	return false
-}
-
-func decode(t *testing.T, doc []byte) any {
+// withParameters fills the parameters of the path.
+func withParameters(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, wire []byte) []byte {
 	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		t.Fatalf("%.200s: %v", doc, err)
-	}
-	return v
-}
-
-// requestWire writes the request message whose body is doc: the reader does it,
-// told to take the request's body fields for a response.
-func requestWire(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, doc []byte, masks bool) (wire []byte, drifts []string) {
-	t.Helper()
-	body := bodyMessage(p)
-	var err error
-	drift := func(path string, d Drift) { drifts = append(drifts, path+" "+d.String()) }
-	as := &Plan{operation: p.operation, response: body}
-	if wire, err = as.Response(nil, doc, nil, drift); err != nil {
-		t.Fatal(err)
-	}
-	var parsed any
-	if err := json.Unmarshal(doc, &parsed); err != nil {
-		t.Fatal(err)
-	}
 	message := dynamicpb.NewMessage(d)
 	if err := proto.Unmarshal(wire, message); err != nil {
 		t.Fatal(err)
@@ -131,63 +46,84 @@ func requestWire(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, doc []
 			message.Set(fd, v)
 		}
 	}
-	if empties := emptyPaths(body, "", parsed); masks && len(empties) > 0 {
-		mask := message.Mutable(d.Fields().ByName("empty_fields")).Message()
-		list := mask.Mutable(mask.Descriptor().Fields().ByName("paths")).List()
+	wire, err := (proto.MarshalOptions{Deterministic: true}).Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire
+}
+
+// bodyOf parses a body, without the parameters of the path that an example may
+// show among its properties.
+func bodyOf(t testing.TB, p *Plan, doc []byte) any {
+	t.Helper()
+	parsed, err := decode(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, _ := parsed.(map[string]any)
+	if whole, there := object[wholeKey]; there && p.whole >= 0 && len(object) == 1 {
+		return whole
+	}
+	if namesPath(p, object) {
+		for _, name := range p.names {
+			delete(object, name)
+		}
+	}
+	return parsed
+}
+
+// namesPath tells a body that has a parameter of the path among its properties.
+func namesPath(p *Plan, body map[string]any) bool {
+	return slices.ContainsFunc(p.names, func(name string) bool {
+		_, there := body[name]
+		return there && p.request.byKey([]byte(name)) < 0
+	})
+}
+
+// requestWire writes the request message whose body is doc: the reader does it,
+// told to take the request's body fields for a response.
+func requestWire(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, doc []byte, masks bool) (wire []byte, drifts []string) {
+	t.Helper()
+	parsed := bodyOf(t, p, doc)
+	doc, err := json.Marshal(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := bodyPlan(p, p.request)
+	if wire, err = as.Response(nil, doc, nil, func(path string, d Drift) { drifts = append(drifts, path+" "+d.String()) }); err != nil {
+		t.Fatal(err)
+	}
+	if empties := emptyPaths(as.response, "", parsed); masks && len(empties) > 0 {
+		message := dynamicpb.NewMessage(d)
+		if err := proto.Unmarshal(wire, message); err != nil {
+			t.Fatal(err)
+		}
+		list := pathsOf(message, d.Fields().ByName("empty_fields"))
 		for _, path := range empties {
 			list.Append(protoreflect.ValueOfString(path))
 		}
-	}
-	if wire, err = (proto.MarshalOptions{Deterministic: true}).Marshal(message); err != nil {
-		t.Fatal(err)
-	}
-	return wire, drifts
-}
-
-// bodyMessage is the request with only the fields of its body.
-func bodyMessage(p *Plan) *message {
-	m := &message{fields: slices.Clone(p.request.fields)}
-	for i := range m.fields {
-		if p.bindings[i].location != inBody {
-			m.fields[i].key = hiddenKey
+		if wire, err = proto.Marshal(message); err != nil {
+			t.Fatal(err)
 		}
 	}
-	m.index()
-	return m
+	return withParameters(t, p, d, wire), drifts
 }
 
 // emptyPaths lists what empty_fields has to name: the lists and maps of a body
-// that are empty.
+// that are empty. What is empty inside of an element stands in the element's
+// additional_properties.
 func emptyPaths(m *message, prefix string, v any) (paths []string) {
 	object, _ := v.(map[string]any)
 	for i := range m.fields {
 		f := &m.fields[i]
 		value, there := object[f.json()]
-		if !there {
-			continue
-		}
-		path := prefix + f.name
-		switch value := value.(type) {
-		case []any:
-			if len(value) == 0 && f.shape == list {
-				paths = append(paths, path)
-			}
-			for n, element := range value {
-				if f.kind == kindMessage {
-					paths = append(paths, emptyPaths(f.message, fmt.Sprintf("%s.%d.", path, n), element)...)
-				}
-			}
-		case map[string]any:
-			switch {
-			case f.shape == dict && len(value) == 0:
-				paths = append(paths, path)
-			case f.shape == dict && f.kind == kindMessage:
-				for key, element := range value {
-					paths = append(paths, emptyPaths(f.message, path+"."+key+".", element)...)
-				}
-			case f.shape == single && f.kind == kindMessage:
-				paths = append(paths, emptyPaths(f.message, path+".", value)...)
-			}
+		switch {
+		case !there:
+		case isEmpty(value) && f.shape != single:
+			paths = append(paths, prefix+f.name)
+		case f.shape == single && f.kind == kindMessage:
+			paths = append(paths, emptyPaths(f.message, prefix+f.name+".", value)...)
 		}
 	}
 	return paths

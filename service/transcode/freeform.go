@@ -1,8 +1,10 @@
 package transcode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"unicode/utf8"
 )
 
 // Tags of google.protobuf.Struct, Value and ListValue.
@@ -19,28 +21,26 @@ const (
 	tagList   = 6<<3 | wireBytes
 )
 
+// maxFree bounds the messages inside each other that free values make, three for
+// an object and two for a list, with the messages around them: readers of
+// protobuf stop at 100.
+const maxFree = 90
+
 // freeForm reads a value into a field of type Struct, Value or ListValue.
 func (r *reader) freeForm(f *field, i int) int {
 	c := r.byteAt(i)
-	if f.kind == kindStruct && c != '{' {
-		return r.leaveOut(f, i)
+	if f.kind == kindStruct && c != '{' || f.kind == kindList && c != '[' {
+		return r.misplace(f)
 	}
 	r.dst = openSlot(r.dst, f.tag, 1)
 	from := len(r.dst)
-	switch {
-	case f.kind == kindValue:
-		i = r.free(f, i)
-	case c == '{' && f.kind == kindStruct:
+	switch f.kind {
+	case kindStruct:
 		i = r.freeObject(f, i+1)
-	case c == '[':
+	case kindList:
 		i = r.freeList(f, i+1)
-	default: // one value where a list of them was expected
-		r.report(f, Converted)
-		r.dst = openSlot(r.dst, tagFields, 1)
-		inner := len(r.dst)
-		if i = r.free(f, i); i >= 0 {
-			r.dst, _ = closeSlot(r.dst, inner, 1)
-		}
+	default:
+		i = r.free(f, i)
 	}
 	if i >= 0 {
 		r.dst, _ = closeSlot(r.dst, from, 1)
@@ -80,17 +80,34 @@ func (r *reader) free(f *field, i int) int {
 		return -1
 	}
 	v, how := toDouble(r.src[i:end])
-	if how != misfit {
+	if how == asIs {
 		r.dst = binary.LittleEndian.AppendUint64(append(r.dst, tagNumber), math.Float64bits(v))
 		return end
 	}
 	// A double would change it: an identifier, mostly. Its digits keep it.
-	r.dst = appendVarint(append(r.dst, tagString), uint64(end-i))
-	r.dst = append(r.dst, r.src[i:end]...)
-	return r.settle(f, end, converted)
+	return r.freeText(f, i, end)
+}
+
+// freeText appends the document's own characters from i to end as a string.
+func (r *reader) freeText(f *field, i, end int) int {
+	text := r.src[i:end]
+	if !utf8.Valid(text) {
+		text = bytes.ToValidUTF8(text, []byte(string(utf8.RuneError)))
+	}
+	r.dst = appendVarint(append(r.dst, tagString), uint64(len(text)))
+	r.dst = append(r.dst, text...)
+	r.report(f, Converted)
+	return end
 }
 
 func (r *reader) freeSlot(f *field, i int, tag uint32) int {
+	if r.level+r.freeLevel > maxFree {
+		end := r.skip(i)
+		if end < 0 {
+			return broken
+		}
+		return r.freeText(f, i, end)
+	}
 	r.dst = openSlot(r.dst, tag, 1)
 	from := len(r.dst)
 	if tag == tagStruct {
@@ -107,47 +124,59 @@ func (r *reader) freeSlot(f *field, i int, tag uint32) int {
 // freeObject appends the content of a Struct, from behind the brace.
 func (r *reader) freeObject(f *field, i int) int {
 	if !r.enter(i) {
-		return -1
+		return broken
 	}
 	if i = space(r.src, i); r.byteAt(i) == '}' {
 		return r.leave(i + 1)
 	}
+	r.freeLevel += 3
 	more := true
 	for more {
-		r.dst = openSlot(r.dst, tagFields, 1)
-		from := len(r.dst)
-		if i = r.entryKey(f, i); i < 0 {
-			return -1
+		if i = r.freeEntry(f, i); i < 0 {
+			return broken
 		}
-		r.dst = openSlot(r.dst, tagValue, 1)
-		inner := len(r.dst)
-		if i = r.free(f, i); i < 0 {
-			return -1
-		}
-		r.dst, _ = closeSlot(r.dst, inner, 1)
-		r.dst, _ = closeSlot(r.dst, from, 1)
 		i, more = r.more(i, '}')
 	}
+	r.freeLevel -= 3
 	return r.leave(i)
+}
+
+// freeEntry appends one entry of a Struct: the property whose key is at i.
+func (r *reader) freeEntry(f *field, i int) int {
+	r.dst = openSlot(r.dst, tagFields, 1)
+	from := len(r.dst)
+	if i = r.entryKey(f, i); i < 0 {
+		return broken
+	}
+	r.dst = openSlot(r.dst, tagValue, 1)
+	inner := len(r.dst)
+	if i = r.free(f, i); i < 0 {
+		return broken
+	}
+	r.dst, _ = closeSlot(r.dst, inner, 1)
+	r.dst, _ = closeSlot(r.dst, from, 1)
+	return i
 }
 
 // freeList appends the content of a ListValue, from behind the bracket.
 func (r *reader) freeList(f *field, i int) int {
 	if !r.enter(i) {
-		return -1
+		return broken
 	}
 	if i = space(r.src, i); r.byteAt(i) == ']' {
 		return r.leave(i + 1)
 	}
+	r.freeLevel += 2
 	more := true
 	for more {
 		r.dst = openSlot(r.dst, tagFields, 1)
 		from := len(r.dst)
 		if i = r.free(f, i); i < 0 {
-			return -1
+			return broken
 		}
 		r.dst, _ = closeSlot(r.dst, from, 1)
 		i, more = r.more(i, ']')
 	}
+	r.freeLevel -= 2
 	return r.leave(i)
 }

@@ -29,10 +29,14 @@ func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
 		index int
 	}{{nulls, p.nulls}, {empties, p.empties}} {
 		for i := 0; i < len(one.wire); {
-			name := p.request.fields[one.index].name
+			f := &p.request.fields[one.index]
+			name, paths := f.name, uint64(f.tag)
+			if f.shape == single {
+				paths = 1<<3 | wireBytes // of the FieldMask
+			}
 			tag, at := uvarint(one.wire, i)
 			path, next := payload(one.wire, max(at, 0))
-			if at < 0 || next < 0 || tag != 1<<3|wireBytes {
+			if at < 0 || next < 0 || tag != paths {
 				w.broken()
 				return nil, w.in(name)
 			}
@@ -46,6 +50,17 @@ func (p *Plan) masks(w *writer, nulls, empties []byte) (*mask, bool) {
 		return nil, true
 	}
 	return root, true
+}
+
+// paths gives what a record of null_fields or empty_fields adds to its paths: the
+// record itself, or what is in the FieldMask.
+func (f *field) paths(record []byte) []byte {
+	if f.shape == list {
+		return record
+	}
+	_, at := uvarint(record, 0)
+	content, _ := payload(record, at)
+	return content
 }
 
 // addMask follows the path of named through the types and marks where it ends.
@@ -95,6 +110,14 @@ func (p *Plan) addMask(w *writer, root, named *mask) bool {
 // canBeEmpty tells a list or an object.
 func (f *field) canBeEmpty() bool {
 	return f.shape != single || f.kind >= kindStruct && f.kind != kindValue
+}
+
+// of gives the mask of a message's field by its index; nil when there is none.
+func (m *mask) of(field int) *mask {
+	if m == nil {
+		return nil
+	}
+	return m.parts[strconv.Itoa(field)]
 }
 
 // part gives the mask of a place inside, made when it is new.

@@ -20,7 +20,7 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 		f := &p.request.fields[n]
 		var region []byte
 		region, records = cutRecords(b, records, n)
-		part := root.parts[strconv.Itoa(n)]
+		part := root.of(n)
 		next := 0
 		switch location := p.bindings[n].location; {
 		case part != nil && n == p.whole:
@@ -39,7 +39,7 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 			return false
 		}
 	}
-	return p.finish(w)
+	return p.finish(w, b, root)
 }
 
 // cutRecords gives the wire of one field, which stands together, and the
@@ -121,11 +121,15 @@ func (w *writer) maskedValue(f *field, content []byte, part *mask) bool {
 		member := &f.message.fields[n]
 		var region []byte
 		region, records = cutRecords(b, records, n)
-		if inner := part.parts[strconv.Itoa(n)]; inner != nil {
-			if !w.maskedMember(member, region, inner) {
-				return false
-			}
-		} else if len(region) > 0 && w.member(member, region, 0) < 0 {
+		next := 0
+		if inner := part.of(n); inner != nil {
+			ok = w.maskedMember(member, region, inner)
+		} else if len(region) > 0 && member.key == hiddenKey {
+			ok = w.hidden(f.message, member, b, region, part)
+		} else if len(region) > 0 {
+			next = w.member(member, region, 0)
+		}
+		if !ok || next < 0 {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -62,16 +63,6 @@ func digitsEnd(src []byte, i int) int {
 
 // isNumber tells a text that is a JSON number from first to last byte.
 func isNumber(b []byte) bool { return len(b) > 0 && numberEnd(b, 0) == len(b) }
-
-// isInteger tells a JSON number that is written without point and exponent.
-func isInteger(number []byte) bool {
-	for _, c := range number {
-		if c == '.' || c|0x20 == 'e' {
-			return false
-		}
-	}
-	return true
-}
 
 // toInt reads a JSON number as an integer. One written with a point or an
 // exponent is converted when it is whole.
@@ -204,8 +195,9 @@ func shortDouble(src []byte, i int) (f float64, end int) {
 	return f, i
 }
 
-// toDouble reads a JSON number as the nearest double. What a double cannot hold
-// is left out: a number beyond its range, and an integer that would change.
+// toDouble reads a JSON number as a double. A number that a double would change
+// is a misfit: one beyond its range, and one that would be written with other
+// digits.
 func toDouble(number []byte) (float64, match) {
 	if f, end := shortDouble(number, 0); end == len(number) {
 		return f, asIs
@@ -214,16 +206,69 @@ func toDouble(number []byte) (float64, match) {
 		return 0, misfit
 	}
 	f, err := strconv.ParseFloat(string(number), 64)
-	if err != nil {
+	var room [32]byte
+	if err != nil || !sameNumber(appendDouble(room[:0], f), number) {
 		return 0, misfit
 	}
-	if isInteger(number) {
-		var exact [320]byte
-		if string(strconv.AppendFloat(exact[:0], f, 'f', 0, 64)) != string(number) {
-			return 0, misfit
+	return f, asIs
+}
+
+// sameNumber tells whether two JSON numbers of one sign have the same value.
+func sameNumber(a, b []byte) bool {
+	a, powerA := firstDigit(a)
+	b, powerB := firstDigit(b)
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	for powerA == powerB {
+		var x, y byte
+		x, a = nextDigit(a)
+		y, b = nextDigit(b)
+		if x != y {
+			return false
+		}
+		if len(a) == 0 && len(b) == 0 {
+			return true
 		}
 	}
-	return f, asIs
+	return false
+}
+
+// firstDigit gives what follows the zeros at the front of a JSON number, without
+// the exponent, and the power of ten of its first digit. Of zero nothing is left.
+func firstDigit(number []byte) (digits []byte, power int) {
+	if number[0] == '-' {
+		number = number[1:]
+	}
+	if e := bytes.IndexAny(number, "eE"); e >= 0 {
+		power = exponentOf(number[e+1:])
+		number = number[:e]
+	}
+	point := bytes.IndexByte(number, '.')
+	if point < 0 {
+		point = len(number)
+	}
+	for i, c := range number {
+		if c != '0' && c != '.' {
+			power += point - i
+			if i > point {
+				power++
+			}
+			return bytes.TrimRight(number[i:], "0."), power
+		}
+	}
+	return nil, 0
+}
+
+// nextDigit cuts the digit at the front off; behind the last there are zeros.
+func nextDigit(digits []byte) (digit byte, rest []byte) {
+	if len(digits) > 0 && digits[0] == '.' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 {
+		return '0', nil
+	}
+	return digits[0], digits[1:]
 }
 
 // appendDouble writes the shortest number that reads back as f; a whole one

@@ -16,21 +16,27 @@ type Plan struct {
 	bindings []binding
 	// template is the path, cut at its parameters.
 	template []piece
-	params   int
+	// names are the parameters of the path, in their order.
+	names []string
 	// body: the operation documents a body, so one is sent, empty or not.
 	body bool
 	// whole is the index of the field that is the whole body; -1 when there is none.
 	whole int
-	// nulls and empties are the indexes of the two field masks; -1 when absent.
+	// nulls and empties are the indexes of null_fields and empty_fields; -1 when absent.
 	nulls, empties int
+	// extends: the body takes additional properties.
+	extends bool
 
 	// The response.
 	response *message
-	// root takes the whole document; nil when the document's properties are the response's fields.
+	// root takes the whole document; nil when the document's properties are the
+	// response's fields.
 	root *field
-	// rows is the list of messages named items of a response that has no root:
-	// a bare array is read into it.
+	// rows is the list named items, of a response with or without a root.
 	rows *field
+	// properties: a document that is an object is read into the response's fields,
+	// as there is no root, or the root is a list.
+	properties bool
 	// page is the wire tag of the page_info field; 0 when there is none.
 	page uint32
 }
@@ -69,6 +75,8 @@ type message struct {
 	// slots finds a field by its JSON name: open addressing, index+1, 0 is free.
 	slots []uint16
 	shift uint8
+	// additional is the wire tag of additional_properties; 0 when there is none.
+	additional uint32
 	// bare: the JSON array stands where the message would; fields[0] is the list.
 	bare bool
 }
@@ -196,8 +204,8 @@ func (m *message) byKey(name []byte) int {
 	}
 }
 
-// index fills slots, at most half full.
-func (m *message) index() {
+// index fills slots, at most half full, with the fields that stand in a document.
+func (m *message) index(stands func(field int) bool) {
 	bits := uint8(1)
 	for 1<<bits < 2*len(m.fields) {
 		bits++
@@ -205,7 +213,7 @@ func (m *message) index() {
 	m.slots = make([]uint16, 1<<bits)
 	m.shift = 64 - bits
 	for i := range m.fields {
-		if m.fields[i].key == hiddenKey {
+		if m.fields[i].key == hiddenKey || !stands(i) {
 			continue
 		}
 		at := int(hash([]byte(m.fields[i].json())) >> m.shift)

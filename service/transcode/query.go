@@ -126,6 +126,9 @@ func (w *writer) members(key string, f *field, p []byte) bool {
 		tag, _ := uvarint(p, i)
 		done = m.byNumber(tag>>3, done+1)
 		member := &m.fields[done]
+		if member.key == hiddenKey {
+			return w.declaredOnly()
+		}
 		name := queryKey(member.json())
 		if len(key) < len(listKey) || key[len(key)-len(listKey):] != listKey {
 			name = openKey + name + closeKey

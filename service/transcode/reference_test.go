@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/big"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -22,8 +20,8 @@ import (
 
 // A node is one JSON value; objects keep the order of their keys and doubles.
 type node struct {
-	kind   byte // { [ s 0 t f n
-	text   string
+	kind   byte   // { [ s 0 t f n
+	text   string // of an object or list as it stands in the document
 	keys   []string
 	values []*node
 }
@@ -34,10 +32,10 @@ func parseTree(doc []byte) (*node, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
-	return parseNode(d, 0)
+	return parseNode(d, doc, 0)
 }
 
-func parseNode(d *json.Decoder, depth int) (*node, error) {
+func parseNode(d *json.Decoder, doc []byte, depth int) (*node, error) {
 	token, err := d.Token()
 	if err != nil {
 		return nil, err
@@ -48,6 +46,7 @@ func parseNode(d *json.Decoder, depth int) (*node, error) {
 			return nil, fmt.Errorf("too deep")
 		}
 		n := &node{kind: byte(v)}
+		start := d.InputOffset() - 1
 		for d.More() {
 			if v == '{' {
 				key, err := d.Token()
@@ -56,13 +55,14 @@ func parseNode(d *json.Decoder, depth int) (*node, error) {
 				}
 				n.keys = append(n.keys, key.(string))
 			}
-			value, err := parseNode(d, depth+1)
+			value, err := parseNode(d, doc, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			n.values = append(n.values, value)
 		}
 		_, err := d.Token()
+		n.text = strings.ToValidUTF8(string(doc[start:d.InputOffset()]), "\ufffd")
 		return n, err
 	case string:
 		return &node{kind: 's', text: v}, nil
@@ -77,14 +77,24 @@ func parseNode(d *json.Decoder, depth int) (*node, error) {
 	return &node{kind: 'n'}, nil
 }
 
-type reference struct{ drifts []string }
+type reference struct {
+	drifts []string
+	quiet  bool // what is kept has been reported
+	// messages inside each other, as far as the reader counts them.
+	level, freeLevel int
+}
 
 func (r *reference) drift(path string, d Drift) {
 	if path == "" {
 		path = "$"
 	}
-	r.drifts = append(r.drifts, path+" "+d.String())
+	if !r.quiet {
+		r.drifts = append(r.drifts, path+" "+d.String())
+	}
 }
+
+// refErrors is the reference's word for a list's answer that is errors.
+type refErrors struct{ error }
 
 // response is what the plan's Response ought to mean.
 func (r *reference) response(c *corner, doc []byte) (proto.Message, error) {
@@ -96,22 +106,76 @@ func (r *reference) response(c *corner, doc []byte) (proto.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name := c.op.GetResponseField(); name != "" {
-		r.field(m, m.Descriptor().Fields().ByName(protoreflect.Name(name)), n, "")
-		return m, nil
-	}
-	items := m.Descriptor().Fields().ByName("items")
+	fields := m.Descriptor().Fields()
+	root, items := fields.ByName(protoreflect.Name(c.op.GetResponseField())), fields.ByName("items")
+	took := false
 	switch {
-	case n.kind == '{':
-		r.object(m, n, "")
-	case n.kind == 'n':
-	case n.kind == '[' && items != nil:
-		r.drift("items", Converted)
-		r.field(m, items, n, "")
+	case n.kind == '{' && (root == nil || root.IsList()):
+		r.object(m, n, "", false)
+		if took = true; root != nil {
+			r.otherForm(m)
+			if errors := n.value("errors"); errors != nil && n.value("items") == nil && len(errors.values) > 0 {
+				return nil, refErrors{fmt.Errorf("errors for a list")}
+			}
+		}
+	case root != nil && (n.kind != 'n' || refIs(root, "google.protobuf.Value")):
+		took = r.field(m, root, n, "", false) == refTook
+	case root == nil && n.kind == '[' && items != nil:
+		if took = r.field(m, items, n, "", false) == refTook; took {
+			r.otherForm(m)
+		}
 	default:
 		r.drift("", LeftOut)
 	}
+	if took {
+		return m, nil
+	}
+	m = dynamicpb.NewMessage(c.method.Output())
+	if n.kind != '{' {
+		n = &node{kind: '{', keys: []string{"_json"}, values: []*node{n}}
+	}
+	r.keep(m, n)
 	return m, nil
+}
+
+// value gives the last value under a key; nil when there is none.
+func (n *node) value(key string) (value *node) {
+	for i := range n.keys {
+		if n.keys[i] == key {
+			value = n.values[i]
+		}
+	}
+	return value
+}
+
+// otherForm says that an object came for a list, or the reverse.
+func (r *reference) otherForm(m protoreflect.Message) {
+	if m.Has(m.Descriptor().Fields().ByName("items")) {
+		r.drift("", Converted)
+	} else {
+		r.drift("", LeftOut)
+	}
+	if fd := refAdditional(m.Descriptor()); fd != nil {
+		m.Mutable(fd)
+	}
+}
+
+// keep puts the members of an object into additional_properties.
+func (r *reference) keep(m protoreflect.Message, n *node) {
+	fd := refAdditional(m.Descriptor())
+	if fd == nil {
+		return
+	}
+	quiet := r.quiet
+	r.quiet = true
+	free := r.freeLevel
+	r.freeLevel -= 3
+	r.freeObject(m.Mutable(fd).Message(), n, "")
+	r.quiet, r.freeLevel = quiet, free
+}
+
+func refAdditional(d protoreflect.MessageDescriptor) protoreflect.FieldDescriptor {
+	return d.Fields().ByName("additional_properties")
 }
 
 func refBinding(fd protoreflect.FieldDescriptor) (apiv1.Location, string) {
@@ -139,7 +203,10 @@ func refJoin(prefix, name string) string {
 	return prefix + "." + name
 }
 
-func (r *reference) object(m protoreflect.Message, n *node, prefix string) {
+// object reads an object; inElement tells that it is, or is in, an element of a
+// list or a value of a map.
+func (r *reference) object(m protoreflect.Message, n *node, prefix string, inElement bool) {
+	kept := &node{kind: '{'}
 	seen := make(map[string]bool)
 	for i, key := range n.keys {
 		fd := refByKey(m.Descriptor(), key)
@@ -149,18 +216,36 @@ func (r *reference) object(m protoreflect.Message, n *node, prefix string) {
 				shown = strings.ToValidUTF8(shown[:64]+"...", "\ufffd")
 			}
 			r.drift(refJoin(prefix, shown), UnknownField)
+			kept.keys, kept.values = append(kept.keys, key), append(kept.values, n.values[i])
 			continue
 		}
 		if seen[key] {
 			m.Clear(fd)
+			if at := slices.Index(kept.keys, key); at >= 0 {
+				kept.keys, kept.values = slices.Delete(kept.keys, at, at+1), slices.Delete(kept.values, at, at+1)
+			}
 			r.drift(refJoin(prefix, key), LeftOut)
 		}
 		seen[key] = true
-		r.field(m, fd, n.values[i], prefix)
+		if r.field(m, fd, n.values[i], prefix, inElement) != refTook {
+			m.Clear(fd)
+			kept.keys, kept.values = append(kept.keys, key), append(kept.values, n.values[i])
+		}
+	}
+	if len(kept.keys) > 0 {
+		r.keep(m, kept)
 	}
 }
 
-func (r *reference) field(m protoreflect.Message, fd protoreflect.FieldDescriptor, n *node, prefix string) {
+// What comes of a value: the field took it, it does not fit, or it fits and the
+// wire cannot tell it from nothing.
+const (
+	refTook = iota
+	refMisplaced
+	refUnsaid
+)
+
+func (r *reference) field(m protoreflect.Message, fd protoreflect.FieldDescriptor, n *node, prefix string, inElement bool) int {
 	_, name := refBinding(fd)
 	if name == "[]" {
 		name = ""
@@ -168,45 +253,47 @@ func (r *reference) field(m protoreflect.Message, fd protoreflect.FieldDescripto
 	path := refJoin(prefix, name)
 	switch {
 	case n.kind == 'n':
-	case fd.IsList():
-		elements, path1 := n.values, path
-		if n.kind != '[' {
-			if !refAccepts(fd, n) {
-				r.drift(path, LeftOut)
-				return
-			}
-			r.drift(path, Converted)
-			elements = []*node{n}
+	case fd.IsList() && n.kind == '[':
+		if inElement && len(n.values) == 0 {
+			return refUnsaid
 		}
-		list := m.Mutable(fd).List()
-		for _, e := range elements {
-			if v, ok := r.value(fd, e, list.NewElement, refJoin(path1, "[]")); ok {
-				list.Append(v)
-			}
-		}
-		if list.Len() == 0 {
-			m.Clear(fd)
-		}
-	case fd.IsMap():
-		if n.kind != '{' {
-			r.drift(path, LeftOut)
-			return
+		return r.list(m, fd, n, path)
+	case fd.IsMap() && n.kind == '{':
+		if inElement && len(n.values) == 0 {
+			return refUnsaid
 		}
 		entries := m.Mutable(fd).Map()
 		for i, key := range n.keys {
-			value := fd.MapValue()
-			if n.values[i].kind == 'n' && !refIs(value, "google.protobuf.Value") {
-				continue
+			v, ok := r.value(fd.MapValue(), n.values[i], entries.NewValue, path+".*", true)
+			if !ok {
+				return refMisplaced
 			}
-			if v, ok := r.value(value, n.values[i], entries.NewValue, path+".*"); ok {
-				entries.Set(protoreflect.ValueOfString(key).MapKey(), v)
-			}
+			entries.Set(protoreflect.ValueOfString(key).MapKey(), v)
 		}
+	case fd.IsList(), fd.IsMap():
+		r.drift(path, LeftOut)
+		return refMisplaced
+	case refIs(fd, "google.protobuf.Timestamp") && n.kind == 's' && n.text == "":
 	default:
-		if v, ok := r.value(fd, n, func() protoreflect.Value { return m.NewField(fd) }, path); ok {
-			m.Set(fd, v)
+		v, ok := r.value(fd, n, func() protoreflect.Value { return m.NewField(fd) }, path, inElement)
+		if !ok {
+			return refMisplaced
 		}
+		m.Set(fd, v)
 	}
+	return refTook
+}
+
+func (r *reference) list(m protoreflect.Message, fd protoreflect.FieldDescriptor, n *node, path string) int {
+	list := m.Mutable(fd).List()
+	for _, e := range n.values {
+		v, ok := r.value(fd, e, list.NewElement, refJoin(path, "[]"), true)
+		if !ok {
+			return refMisplaced
+		}
+		list.Append(v)
+	}
+	return refTook
 }
 
 func refIs(fd protoreflect.FieldDescriptor, name protoreflect.FullName) bool {
@@ -221,33 +308,20 @@ func refBare(fd protoreflect.FieldDescriptor) bool {
 	return name == "[]"
 }
 
-// refAccepts: may n stand for one element?
-func refAccepts(fd protoreflect.FieldDescriptor, n *node) bool {
-	switch {
-	case refIs(fd, "google.protobuf.Value"), refIs(fd, "google.protobuf.ListValue"):
-		return true
-	case refBare(fd):
-		return n.kind == '[' || refAccepts(fd.Message().Fields().Get(0), n)
-	case refIs(fd, "google.protobuf.Timestamp"), fd.Message() == nil:
-		return n.kind != '{' && n.kind != '['
-	}
-	return n.kind == '{'
-}
-
-func (r *reference) value(fd protoreflect.FieldDescriptor, n *node, empty func() protoreflect.Value, path string) (protoreflect.Value, bool) {
+func (r *reference) value(fd protoreflect.FieldDescriptor, n *node, empty func() protoreflect.Value, path string, inElement bool) (protoreflect.Value, bool) {
 	none := protoreflect.Value{}
-	left := func() (protoreflect.Value, bool) { r.drift(path, LeftOut); return none, false }
+	misplaced := func() (protoreflect.Value, bool) { r.drift(path, LeftOut); return none, false }
 	switch {
 	case refIs(fd, "google.protobuf.Value"):
 		v := empty()
 		r.free(v.Message(), n, path)
 		return v, true
 	case n.kind == 'n':
-		return left()
+		return misplaced()
 	case fd.Kind() == protoreflect.StringKind:
 		switch n.kind {
 		case '{', '[':
-			return left()
+			return misplaced()
 		case 's':
 		default:
 			r.drift(path, Converted)
@@ -257,13 +331,13 @@ func (r *reference) value(fd protoreflect.FieldDescriptor, n *node, empty func()
 		if n.kind == 's' && (n.text == "true" || n.text == "false") {
 			r.drift(path, Converted)
 		} else if n.kind != 't' && n.kind != 'f' {
-			return left()
+			return misplaced()
 		}
 		return protoreflect.ValueOfBool(n.text == "true"), true
 	case fd.Kind() == protoreflect.Int64Kind:
 		v, ok, exact := refInt(n)
-		if !ok {
-			return left()
+		if !ok || n.kind == 's' && strconv.FormatInt(v, 10) != n.text {
+			return misplaced()
 		}
 		if !exact || n.kind == 's' {
 			r.drift(path, Converted)
@@ -271,23 +345,17 @@ func (r *reference) value(fd protoreflect.FieldDescriptor, n *node, empty func()
 		return protoreflect.ValueOfInt64(v), true
 	case fd.Kind() == protoreflect.DoubleKind:
 		v, ok := refDouble(n)
-		if !ok {
-			return left()
+		if !ok || n.kind == 's' && string(appendDouble(nil, v)) != n.text {
+			return misplaced()
 		}
 		if n.kind == 's' {
 			r.drift(path, Converted)
 		}
 		return protoreflect.ValueOfFloat64(v), true
 	case refIs(fd, "google.protobuf.Timestamp"):
-		if n.kind != 's' {
-			return left()
-		}
-		at, ok, exact := refTime(n.text)
-		if !ok {
-			return left()
-		}
-		if !exact {
-			r.drift(path, Converted)
+		at, ok := refTime(n.text)
+		if n.kind != 's' || !ok {
+			return misplaced()
 		}
 		v := empty()
 		fields := v.Message().Descriptor().Fields()
@@ -300,139 +368,34 @@ func (r *reference) value(fd protoreflect.FieldDescriptor, n *node, empty func()
 		return v, true
 	case refIs(fd, "google.protobuf.Struct"):
 		if n.kind != '{' {
-			return left()
+			return misplaced()
 		}
 		v := empty()
 		r.freeObject(v.Message(), n, path)
 		return v, true
 	case refIs(fd, "google.protobuf.ListValue"):
-		v := empty()
 		if n.kind != '[' {
-			r.drift(path, Converted)
-			n = &node{kind: '[', values: []*node{n}}
+			return misplaced()
 		}
+		v := empty()
 		r.freeList(v.Message(), n, path)
 		return v, true
 	case refBare(fd):
-		if !refAccepts(fd, n) {
-			return left()
+		if n.kind != '[' {
+			return misplaced()
 		}
 		v := empty()
-		r.field(v.Message(), fd.Message().Fields().Get(0), n, path)
-		return v, true
+		r.level++
+		how := r.list(v.Message(), fd.Message().Fields().Get(0), n, path)
+		r.level--
+		return v, how == refTook
 	}
 	if n.kind != '{' {
-		return left()
+		return misplaced()
 	}
 	v := empty()
-	r.object(v.Message(), n, path)
+	r.level++
+	r.object(v.Message(), n, path, inElement)
+	r.level--
 	return v, true
-}
-
-func (r *reference) free(m protoreflect.Message, n *node, path string) {
-	fields := m.Descriptor().Fields()
-	set := func(name protoreflect.Name, v protoreflect.Value) { m.Set(fields.ByName(name), v) }
-	switch n.kind {
-	case 'n':
-		set("null_value", protoreflect.ValueOfEnum(0))
-	case 't', 'f':
-		set("bool_value", protoreflect.ValueOfBool(n.kind == 't'))
-	case 's':
-		set("string_value", protoreflect.ValueOfString(n.text))
-	case '0':
-		if v, ok := refDouble(n); ok {
-			set("number_value", protoreflect.ValueOfFloat64(v))
-		} else {
-			r.drift(path, Converted)
-			set("string_value", protoreflect.ValueOfString(n.text))
-		}
-	case '{':
-		r.freeObject(m.Mutable(fields.ByName("struct_value")).Message(), n, path)
-	default:
-		r.freeList(m.Mutable(fields.ByName("list_value")).Message(), n, path)
-	}
-}
-
-func (r *reference) freeObject(m protoreflect.Message, n *node, path string) {
-	entries := m.Mutable(m.Descriptor().Fields().ByName("fields")).Map()
-	for i, key := range n.keys {
-		v := entries.NewValue()
-		r.free(v.Message(), n.values[i], path)
-		entries.Set(protoreflect.ValueOfString(key).MapKey(), v)
-	}
-}
-
-func (r *reference) freeList(m protoreflect.Message, n *node, path string) {
-	list := m.Mutable(m.Descriptor().Fields().ByName("values")).List()
-	for _, e := range n.values {
-		v := list.NewElement()
-		r.free(v.Message(), e, path)
-		list.Append(v)
-	}
-}
-
-var refNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
-
-// refInt reads a number, or a string that is one. Numbers whose exponent would
-// fill the memory of big.Rat are decided by their digits.
-func refInt(n *node) (v int64, ok, exact bool) {
-	if n.kind != '0' && n.kind != 's' || !refNumber.MatchString(n.text) {
-		return 0, false, false
-	}
-	exact = !strings.ContainsAny(n.text, ".eE")
-	mantissa, exponent, _ := strings.Cut(strings.ToLower(n.text), "e")
-	if strings.Trim(mantissa, "-0.") == "" {
-		return 0, true, exact
-	}
-	if e, err := strconv.Atoi(exponent); exponent != "" && (err != nil || e > 10000 || e < -10000) {
-		return 0, false, false
-	}
-	rat, ok := new(big.Rat).SetString(n.text)
-	if !ok || !rat.IsInt() || !rat.Num().IsInt64() {
-		return 0, false, false
-	}
-	return rat.Num().Int64(), true, exact
-}
-
-func refDouble(n *node) (float64, bool) {
-	if n.kind != '0' && n.kind != 's' || !refNumber.MatchString(n.text) || len(n.text) > 2048 {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(n.text, 64)
-	if err != nil {
-		return 0, false
-	}
-	if !strings.ContainsAny(n.text, ".eE") {
-		whole, _ := new(big.Int).SetString(n.text, 10)
-		if back, _ := new(big.Float).SetFloat64(v).Int(nil); back.Cmp(whole) != 0 {
-			return 0, false
-		}
-	}
-	return v, true
-}
-
-var refInstant = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?: ?(Z|z|UTC|[+-]\d\d:?\d\d))?$`)
-
-func refTime(s string) (at time.Time, ok, exact bool) {
-	parts := refInstant.FindStringSubmatch(s)
-	if parts == nil {
-		return at, false, false
-	}
-	fraction := (parts[3] + "000000000")[:9]
-	exact = len(parts[3]) <= 9 || strings.Trim(parts[3][9:], "0") == ""
-	zone := parts[4]
-	switch {
-	case zone == "", zone == "z", zone == "UTC":
-		zone = "Z"
-	case len(zone) == 5:
-		zone = zone[:3] + ":" + zone[3:]
-	}
-	if len(zone) == 6 && (zone[1:3] > "23" || zone[4:] > "59") {
-		return at, false, false
-	}
-	at, err := time.Parse(time.RFC3339Nano, parts[1]+"T"+parts[2]+"."+fraction+zone)
-	if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
-		return at, false, false
-	}
-	return at, true, exact
 }

@@ -56,11 +56,23 @@ func (w *writer) broken() bool {
 	return w.fail("the request is not protobuf: a record breaks off or has no known type; nothing was sent")
 }
 
+func (w *writer) tooLong() bool {
+	return w.fail("the body would be longer than %d bytes; nothing was sent", w.bound)
+}
+
 func (w *writer) wrongType(tag uint64) bool {
 	return w.fail("wire type %d is not that of the contract's field; nothing was sent", tag&7)
 }
 
+// strange refuses a field number. Of a contract from which nothing is ever
+// removed this says which side is older.
 func (w *writer) strange(number uint64) bool {
-	w.fail("field number %d is not part of this broker's contract, which is older than the client's or another; nothing was sent", number)
+	w.fail("this broker's contract has no field with the number %d here: the client was built from a newer contract, or from another one; update the broker, or leave the field out; nothing was sent", number)
 	return w.in(strconv.FormatUint(number, 10))
+}
+
+// declaredOnly refuses additional properties where there is no body for them.
+func (w *writer) declaredOnly() bool {
+	w.fail("a query takes only what the contract declares; BrokerService.Call takes the rest; nothing was sent")
+	return w.in(additionalName)
 }

@@ -18,6 +18,10 @@ type requestCell struct {
 	params [4]string
 }
 
+// maxBody bounds the JSON of a request: escapes can make it several times as long
+// as its message.
+const maxBody = 16 << 20
+
 // Request reads a request message and writes path, query and body. What cannot
 // be sent as it was meant is a BadRequest fault that names the field: a
 // parameter of the path that is missing, a field that the contract does not
@@ -27,10 +31,10 @@ func (p *Plan) Request(wire []byte) (*Request, error) {
 	var w writer
 	var room [4]param
 	params := room[:]
-	if p.params > len(params) {
-		params = make([]param, p.params)
+	if len(p.names) > len(params) {
+		params = make([]param, len(p.names))
 	}
-	r, ok := p.compose(&w, wire, params[:p.params])
+	r, ok := p.compose(&w, wire, params[:len(p.names)])
 	if !ok {
 		return nil, w.fault(p)
 	}
@@ -38,6 +42,7 @@ func (p *Plan) Request(wire []byte) (*Request, error) {
 }
 
 func (p *Plan) compose(w *writer, wire []byte, params []param) (*Request, bool) {
+	w.bound = maxBody
 	masks, b, ok := p.survey(w, wire, params)
 	if !ok {
 		return nil, false
@@ -73,6 +78,9 @@ func (p *Plan) survey(w *writer, b []byte, params []param) (root *mask, ordered 
 			return nil, nil, w.broken()
 		}
 		n := m.byNumber(tag>>3, max(done, 0))
+		if n < 0 && tag>>3 == additionalNumber {
+			return nil, nil, w.declaredOnly()
+		}
 		if n < 0 {
 			return nil, nil, w.strange(tag >> 3)
 		}
@@ -87,16 +95,22 @@ func (p *Plan) survey(w *writer, b []byte, params []param) (root *mask, ordered 
 				return nil, nil, false
 			}
 			clear(params)
-			nulls, empties = nil, nil
+			nulls, empties, w.extra = nil, nil, nil
 			i, done = 0, -1
 			continue
 		}
 		done = n
 		switch {
 		case n == p.nulls && tag&7 == wireBytes:
-			nulls, _ = payload(b, at)
+			nulls = append(nulls[:len(nulls):len(nulls)], f.paths(b[i:next])...)
 		case n == p.empties && tag&7 == wireBytes:
-			empties, _ = payload(b, at)
+			empties = append(empties[:len(empties):len(empties)], f.paths(b[i:next])...)
+		case f.tag == m.additional && !p.extends:
+			return nil, nil, w.declaredOnly()
+		case f.tag == m.additional && tag&7 == wireBytes:
+			if w.extra, _ = payload(b, at); len(w.extra) == 0 {
+				w.extra = nil
+			}
 		case p.bindings[n].location == nowhere && tag&7 != uint64(f.kind.wire()):
 			w.wrongType(tag)
 			return nil, nil, w.in(f.name)
@@ -143,12 +157,18 @@ func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
 			return false
 		}
 	}
-	return p.finish(w)
+	return p.finish(w, b, nil)
 }
 
-// finish closes the body.
-func (p *Plan) finish(w *writer) bool {
+// finish closes the body, with the request's additional properties at its end.
+func (p *Plan) finish(w *writer, b []byte, root *mask) bool {
 	switch {
+	case w.extra != nil:
+		if !p.extend(w, b, root) || len(w.out) > w.bound && !w.tooLong() {
+			return w.in(additionalName)
+		}
+	case len(w.out) > w.bound:
+		return w.tooLong()
 	case !p.body:
 	case p.whole < 0:
 		w.closeObject(0)

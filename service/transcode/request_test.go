@@ -50,6 +50,14 @@ func requestRows() []requestRow {
 	refused := func(text string, extra []byte, field, says string) requestRow {
 		return requestRow{id: "updateThing", text: `{` + path + text + `}`, extra: extra, refused: field, says: says}
 	}
+	// freeDeep is a free value in n lists, with its length in front.
+	freeDeep := func(n int) []byte {
+		value := varint(1, 0)
+		for range n {
+			value = bytesField(6, string(bytesField(1, string(value))))
+		}
+		return protowire.AppendBytes(nil, value)
+	}
 	return []requestRow{
 		// Path.
 		requestRow{id: "getThing", text: `{}`, refused: "thing_id", says: "missing"}.shows("a parameter of the path missing, empty, \".\" \"..\""),
@@ -120,6 +128,42 @@ func requestRows() []requestRow {
 		refused("", bytesField(14, "\x18\x01"), "slots", "an entry of a map"),
 		refused(`,"nullFields":"`+strings.Repeat("x", 5000)+`"`, nil, "null_fields", "xxx..."),
 		refused(`,"nullFields":"part.id"`, bytesField(11, string(varint(77, 1))), "part.77", "77"),
+		// Additional properties.
+		requestRow{id: "updateThing", text: `{` + path + `,"name":"n","part":{"id":"p","additionalProperties":{"port":"x","new":[{}]}},"additionalProperties":{"tags":[],"active":null,"counts":{},"added":{"a":[1,null]}}}`,
+			path: "/networks/N_1/things/5", body: `{"name":"n","part":{"id":"p","new":[{}],"port":"x"},"active":null,"added":{"a":[1,null]},"counts":{},"tags":[]}`}.shows("additional properties"),
+		{id: "updateThing", text: `{` + path + `,"parts":[{"additionalProperties":{"inners":[]}},{"id":"q","additionalProperties":{}}],"slots":{"a":{"additionalProperties":{"id":{}}}}}`, path: "/networks/N_1/things/5",
+			body: `{"parts":[{"inners":[]},{"id":"q"}],"slots":{"a":{"id":{}}}}`},
+		{id: "updateThing", text: `{` + path + `,"additionalProperties":{"number":"7"}}`, path: "/networks/N_1/things/5", body: `{"number":"7"}`}, // of the body, beside the one of the path
+		{id: "updateThing", text: `{` + path + `,"additionalProperties":{"validate":true}}`, path: "/networks/N_1/things/5", body: `{"validate":true}`},
+		{id: "updateThing", text: `{` + path + `,"additionalProperties":{"_json":{"a":1}}}`, path: "/networks/N_1/things/5", body: `{"_json":{"a":1}}`},
+		{id: "updateThing", text: `{` + path + `,"nullFields":"part.id","additionalProperties":{"x":1}}`, path: "/networks/N_1/things/5", body: `{"part":{"id":null},"x":1}`},
+		requestRow{id: "updateThing", text: `{` + path + `,"additionalProperties":{"_json":[1]}}`, path: "/networks/N_1/things/5", body: `[1]`}.shows("only _json, which is no object"),
+		{id: "updateThing", text: `{` + path + `,"additionalProperties":{"_json":null}}`, path: "/networks/N_1/things/5", body: `null`},
+		{id: "replaceRules", text: `{"additionalProperties":{"_json":[{"id":1}]}}`, path: "/rules", body: `[{"id":1}]`},
+		{id: "replaceRules", text: `{"additionalProperties":{"rules":[],"other":1}}`, path: "/rules", body: `{"other":1,"rules":[]}`},
+		{id: "replaceRules", text: `{"additionalProperties":{}}`, refused: "rules", says: "empty_fields"},
+		refused(`,"name":"n","additionalProperties":{"name":"m"}`, nil, "additional_properties[name]", "field name has a value").shows("an additional property that has a value already"),
+		refused(`,"part":{"id":"p","additionalProperties":{"id":null}}`, nil, "part.additional_properties[id]", "field id has a value"),
+		refused(`,"parts":[{},{"inners":[{}],"additionalProperties":{"inners":[]}}]`, nil, "parts[1].additional_properties[inners]", "field inners has a value"),
+		refused(`,"nullFields":"name","additionalProperties":{"name":1}`, nil, "additional_properties[name]", "null_fields names"),
+		refused(`,"emptyFields":"part.inners","part":{"additionalProperties":{"inners":1}}`, nil, "part.additional_properties[inners]", "empty_fields names"),
+		refused(`,"nullFields":"additional_properties"`, nil, "null_fields", "does not exist"),
+		refused(`,"additionalProperties":{"networkId":"N_2"}`, nil, "additional_properties[networkId]", "parameter of the path"),
+		refused(`,"name":"n","additionalProperties":{"_json":[]}`, nil, "additional_properties[_json]", "whole body"),
+		refused(`,"nullFields":"name","additionalProperties":{"_json":[]}`, nil, "additional_properties[_json]", "whole body"),
+		refused("", bytesField(2047, string(bytesField(1, "\x0a\x01k\x12\x00"))), "additional_properties[k]", "kind"),
+		refused("", bytesField(2047, string(bytesField(9, ""))), "additional_properties.9", "number 9"),
+		refused("", varint(2047, 1), "additional_properties", "wire type"),
+		refused("", bytesField(2047, string(bytesField(1, "\x0a\x01k\x12"+string(freeDeep(50))))), "additional_properties[k]"+strings.Repeat("[0]", 50), "100"),
+		{id: "replaceRules", text: `{"rules":[{}],"additionalProperties":{"other":1}}`, refused: "additional_properties", says: "rules is the whole body"},
+		{id: "replaceRules", text: `{"rules":[{}],"additionalProperties":{"_json":[]}}`, refused: "additional_properties[_json]", says: "whole body"},
+		requestRow{id: "getThing", text: `{"thingId":"t","additionalProperties":{"a":1}}`, refused: "additional_properties", says: "BrokerService.Call"}.shows("additional properties in a query"),
+		{id: "getThings", text: `{"organizationId":"1"}`, extra: bytesField(2047, ""), refused: "additional_properties", says: "BrokerService.Call"},
+		{id: "deleteThing", text: `{"thingId":"t"}`, extra: bytesField(2047, ""), refused: "additional_properties", says: "BrokerService.Call"},
+		{id: "getThings", text: `{"organizationId":"1","interfaces":[{"name":"n","additionalProperties":{}}]}`, refused: "interfaces[0].additional_properties", says: "BrokerService.Call"},
+		requestRow{id: "updateThing", text: `{` + path + `}`, extra: bytesField(2047, string(bytesField(1, "\x0a\x01k\x12"+string(protowire.AppendBytes(nil, bytesField(3, strings.Repeat("\x01", 3<<20))))))),
+			refused: "additional_properties", says: "longer than 16777216"}.shows("a body of more than 16 MiB"),
+		{id: "updateThing", text: `{` + path + `}`, extra: bytesField(4, strings.Repeat("\x01", 3<<20)), refused: "-", says: "longer than 16777216"},
 		// A field that is the whole body.
 		{id: "replaceRules", text: `{"rules":[{"id":"a"},{}]}`, path: "/rules", body: `[{"id":"a"},{}]`},
 		{id: "replaceRules", text: `{"emptyFields":"rules"}`, path: "/rules", body: `[]`},

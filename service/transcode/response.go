@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,6 +36,9 @@ func (p *Plan) Response(dst, doc []byte, page *Page, drift func(path string, d D
 	if !r.document(p) {
 		return dst[:kept], p.malformed(&r)
 	}
+	if r.errors != nil {
+		return dst[:kept], p.answeredWithErrors(&r)
+	}
 	if page != nil && p.page != 0 {
 		r.dst = appendPage(r.dst, p.page, page)
 	}
@@ -50,6 +54,39 @@ func (p *Plan) malformed(r *reader) error {
 	}
 }
 
+// answeredWithErrors is the fault of a 200 that holds errors where the contract
+// has a list: an empty list would read as if there were none.
+func (p *Plan) answeredWithErrors(r *reader) error {
+	return &fault.Error{
+		Kind: fault.Malformed, Reason: "ANSWERED_WITH_ERRORS", Operation: p.operation, Messages: r.errors, NoRetry: true,
+		Detail: "the Dashboard answered 200 with errors in place of the list; its messages say what to change",
+	}
+}
+
+// errorsOf gives the errors of a document that is an object with errors and no
+// items; nil when it is another one.
+func errorsOf(doc []byte) []string {
+	var answer struct {
+		Errors []json.RawMessage
+		Items  json.RawMessage
+	}
+	if err := json.Unmarshal(doc, &answer); err != nil || answer.Items != nil {
+		return nil
+	}
+	var all []string
+	for _, one := range answer.Errors[:min(len(answer.Errors), maxErrors)] {
+		text := string(one)
+		if s := ""; json.Unmarshal(one, &s) == nil {
+			text = s
+		}
+		all = append(all, shown(text))
+	}
+	return all
+}
+
+// maxErrors bounds the Dashboard's messages that a fault repeats.
+const maxErrors = 16
+
 // A reader is one pass over one document.
 type reader struct {
 	src []byte
@@ -59,6 +96,11 @@ type reader struct {
 	drift func(string, Drift)
 	// depth counts the objects and lists that are open.
 	depth int
+	// elements counts the lists and maps that are open around the object that is
+	// being read, and freeLevel the messages of the free value.
+	elements, freeLevel int
+	// kept are the properties that go into additional_properties.
+	kept properties
 	// path holds the fields on the way to the object that is being read. Only
 	// objects with known properties count, and the contract nests a dozen.
 	level int
@@ -66,6 +108,8 @@ type reader struct {
 	// Where and why the document is broken.
 	at  int
 	why string
+	// errors are the Dashboard's own, in an answer that should have been a list.
+	errors []string
 }
 
 // maxDepth bounds objects and lists inside each other. The deepest answer in
@@ -88,24 +132,82 @@ func (r *reader) document(p *Plan) bool {
 	return true
 }
 
+// root reads the document by its first byte: an object is the response's
+// fields, a list its items, unless the contract has another field for all of it.
 func (r *reader) root(p *Plan, i int) int {
-	if p.root != nil {
-		return r.value(p.root, i)
-	}
-	switch r.src[i] {
-	case '{':
-		return r.object(p.response, i+1)
-	case 'n':
-		return r.literal(i, "null")
-	case '[':
-		if p.rows != nil {
-			r.report(p.rows, Converted)
-			return r.value(p.rows, i)
+	start, c := len(r.dst), r.src[i]
+	if c == '{' && p.properties {
+		next := r.object(p.response, i+1)
+		if p.root != nil && next >= 0 {
+			r.otherForm(p, start)
+			r.errors = errorsOf(r.src)
 		}
+		return next
 	}
-	if i = r.skip(i); i >= 0 && r.drift != nil {
-		r.drift(documentPath, LeftOut)
+	next := misplaced
+	switch {
+	case p.root != nil && (c != 'n' || p.root.kind == kindValue):
+		next = r.value(p.root, i)
+	case p.root == nil && c == '[' && p.rows != nil:
+		if next = r.value(p.rows, i); next >= 0 {
+			r.otherForm(p, start)
+		}
+	default:
+		r.report(documentField, LeftOut)
 	}
+	if next >= broken {
+		return next
+	}
+	r.dst, r.depth = r.dst[:start], 0
+	return r.whole(p.response, i)
+}
+
+// documentField stands for the document as a whole in a report.
+var documentField = new(field)
+
+// otherForm notes that an object came for a list of rows, or the reverse: by
+// additional_properties, which is there and may be empty.
+func (r *reader) otherForm(p *Plan, start int) {
+	how := Converted
+	if !hasField(r.dst[start:], p.rows.number) {
+		how = LeftOut
+	}
+	r.report(documentField, how)
+	if tag := p.response.additional; tag != 0 && !hasField(r.dst[start:], int32(tag>>3)) {
+		r.dst = append(appendVarint(r.dst, uint64(tag)), 0)
+	}
+}
+
+// wholeKey is the property that stands for a document that is no object, as in
+// the vendor's own framework.
+const wholeKey = "_json"
+
+// whole keeps the document at i as it came: the properties of an object under
+// their own names, anything else under _json.
+func (r *reader) whole(m *message, i int) int {
+	if m.additional == 0 {
+		return r.skip(i)
+	}
+	drift := r.drift
+	r.drift = nil // it has been reported
+	if r.src[i] == '{' {
+		i = r.object(&message{additional: m.additional}, i+1)
+		r.drift = drift
+		return i
+	}
+	r.dst = openSlot(r.dst, m.additional, 1)
+	from := len(r.dst)
+	r.dst = openSlot(r.dst, tagFields, 1)
+	entry := len(r.dst)
+	r.dst = append(append(r.dst, tagKey, byte(len(wholeKey))), wholeKey...)
+	r.dst = openSlot(r.dst, tagValue, 1)
+	value := len(r.dst)
+	if i = r.free(nil, i); i >= 0 {
+		r.dst, _ = closeSlot(r.dst, value, 1)
+		r.dst, _ = closeSlot(r.dst, entry, 1)
+		r.dst, _ = closeSlot(r.dst, from, 1)
+	}
+	r.drift = drift
 	return i
 }
 
@@ -131,48 +233,4 @@ func appendToken(dst []byte, tag byte, token string) []byte {
 	token = strings.ToValidUTF8(token, string(utf8.RuneError))
 	dst = appendVarint(append(dst, tag), uint64(len(token)))
 	return append(dst, token...)
-}
-
-// Document writes a response message as the JSON document that it came from:
-// Response the other way round. Pages are not part of a document. A root that
-// is absent is null.
-func (p *Plan) Document(wire []byte) ([]byte, error) {
-	w := writer{out: make([]byte, 0, 2*len(wire)+16)}
-	if !p.document(&w, wire) {
-		return nil, w.fault(p)
-	}
-	return w.out, nil
-}
-
-func (p *Plan) document(w *writer, b []byte) bool {
-	if p.root == nil {
-		return w.object(p.response, b)
-	}
-	if b = w.inOrder(p.response, b); b == nil {
-		return false
-	}
-	for i := 0; i < len(b); {
-		tag, at := uvarint(b, i)
-		if tag>>3 != uint64(p.root.number) {
-			i = skipValue(b, at, tag)
-			continue
-		}
-		next, some := w.records(p.root, b, i)
-		if next < 0 {
-			return w.in(p.root.name)
-		}
-		if some {
-			return true
-		}
-		i = next
-	}
-	switch {
-	case p.root.shape == list:
-		w.out = append(w.out, "[]"...)
-	case p.root.shape == dict:
-		w.out = append(w.out, "{}"...)
-	default:
-		w.out = append(w.out, "null"...)
-	}
-	return true
 }

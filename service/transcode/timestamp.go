@@ -10,15 +10,15 @@ const (
 
 // parseTime reads a point in time as the Dashboard writes it: RFC 3339, with
 // what its operations make of it: a space for the T, no zone (it means UTC),
-// "UTC" spelled out, an offset without the colon. More than nine digits of a
-// second cannot be held: they are cut, and exact is false.
-func parseTime(b []byte) (seconds int64, nanos int32, exact, ok bool) {
+// "UTC" spelled out, an offset without the colon. A Timestamp holds nine digits
+// of a second: with more, other than zeros, it is not ok.
+func parseTime(b []byte) (seconds int64, nanos int32, ok bool) {
 	// 2006-01-02T15:04:05
 	if len(b) < 19 || b[4] != '-' || b[7] != '-' || b[13] != ':' || b[16] != ':' {
-		return 0, 0, false, false
+		return 0, 0, false
 	}
 	if c := b[10]; c != 'T' && c != 't' && c != ' ' {
-		return 0, 0, false, false
+		return 0, 0, false
 	}
 	century, ok1 := two(b, 0)
 	years, ok2 := two(b, 2)
@@ -28,25 +28,24 @@ func parseTime(b []byte) (seconds int64, nanos int32, exact, ok bool) {
 	minute, ok6 := two(b, 14)
 	second, ok7 := two(b, 17)
 	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7) {
-		return 0, 0, false, false
+		return 0, 0, false
 	}
 	year := century*100 + years
 	if month < 1 || month > 12 || day < 1 || day > monthDays(year, month) || hour > 23 || minute > 59 || second > 59 {
-		return 0, 0, false, false
+		return 0, 0, false
 	}
 	seconds = daysTo(year, month, day)*86400 + int64(hour*3600+minute*60+second)
 	rest := b[19:]
-	exact = true
 	if len(rest) > 0 && rest[0] == '.' {
 		end := digitsEnd(rest, 1)
 		if end == 1 {
-			return 0, 0, false, false
+			return 0, 0, false
 		}
 		scale := int32(100_000_000)
 		for _, c := range rest[1:end] {
 			nanos += int32(c-'0') * scale
 			if scale == 0 && c != '0' {
-				exact = false
+				return 0, 0, false
 			}
 			scale /= 10
 		}
@@ -55,9 +54,9 @@ func parseTime(b []byte) (seconds int64, nanos int32, exact, ok bool) {
 	offset, ok := parseZone(rest)
 	seconds -= int64(offset)
 	if !ok || seconds < minSeconds || seconds > maxSeconds {
-		return 0, 0, false, false
+		return 0, 0, false
 	}
-	return seconds, nanos, exact, true
+	return seconds, nanos, true
 }
 
 // parseZone reads what follows the time of day, as seconds east of UTC.

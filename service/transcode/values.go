@@ -8,33 +8,49 @@ func (w *writer) freeObject(p []byte) bool {
 		return false
 	}
 	var buffer [keepsOnStack]entry
-	entries, next := w.entries(1, kindValue, p, 0, buffer[:0])
-	if next < 0 {
+	entries, ok := w.structEntries(p, buffer[:0])
+	if !ok {
 		return false
-	}
-	if next < len(p) {
-		tag, _ := uvarint(p, next)
-		return w.strange(tag >> 3)
 	}
 	start := len(w.out)
 	w.out = append(w.out, '{')
 	for k := range entries {
-		e := &entries[k]
-		if !w.string(e.key) {
-			return w.in("[" + string(e.key) + "]")
+		if !w.structEntry(&entries[k]) {
+			return false
 		}
-		w.out = append(w.out, ':')
-		var value []byte
-		if e.tag != 0 {
-			value, _ = payload(e.value, 0)
-		}
-		if !w.free(value) {
-			return w.in("[" + string(e.key) + "]")
-		}
-		w.out = append(w.out, ',')
 	}
 	w.closeObject(start)
 	w.depth--
+	return true
+}
+
+// structEntries reads the entries of a google.protobuf.Struct into room.
+func (w *writer) structEntries(p []byte, room []entry) ([]entry, bool) {
+	entries, next := w.entries(1, kindValue, p, 0, room)
+	if next < 0 {
+		return nil, false
+	}
+	if next < len(p) {
+		tag, _ := uvarint(p, next)
+		return nil, w.strange(tag >> 3)
+	}
+	return entries, true
+}
+
+// structEntry writes key, value and comma.
+func (w *writer) structEntry(e *entry) bool {
+	if !w.string(e.key) {
+		return w.in("[" + string(e.key) + "]")
+	}
+	w.out = append(w.out, ':')
+	var value []byte
+	if e.tag != 0 {
+		value, _ = payload(e.value, 0)
+	}
+	if !w.free(value) {
+		return w.in("[" + string(e.key) + "]")
+	}
+	w.out = append(w.out, ',')
 	return true
 }
 

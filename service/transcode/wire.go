@@ -71,6 +71,20 @@ func without(wire []byte, number int32) []byte {
 	return wire[:kept]
 }
 
+// hasField tells whether a message has a record of a field; the wire is whole.
+func hasField(wire []byte, number int32) bool {
+	for i := 0; i < len(wire); {
+		tag, next := uvarint(wire, i)
+		if tag>>3 == uint64(number) {
+			return true
+		}
+		if i = skipValue(wire, next, tag); i < 0 {
+			return false
+		}
+	}
+	return false
+}
+
 // uvarint reads the varint at i; next is -1 when it breaks off or is longer
 // than ten bytes.
 func uvarint(b []byte, i int) (v uint64, next int) {

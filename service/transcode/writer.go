@@ -22,6 +22,10 @@ type writer struct {
 	// query is where the query begins in url.
 	query int
 	depth int
+	// bound is how long out may become; 0 for any length.
+	bound int
+	// extra is what the request's additional_properties hold; nil without them.
+	extra []byte
 	err   *fault.Error
 	// named: err has its field already.
 	named bool
@@ -62,7 +66,17 @@ func (w *writer) object(m *message, b []byte) bool {
 			return w.object(m, b)
 		}
 		done = at
-		if i = w.member(&m.fields[at], b, i); i < 0 {
+		f := &m.fields[at]
+		if f.key != hiddenKey {
+			i = w.member(f, b, i)
+		} else if next = skipValue(b, next, tag); next < 0 {
+			return w.broken()
+		} else if !w.hidden(m, f, b, b[i:next], nil) {
+			return false
+		} else {
+			i = next
+		}
+		if i < 0 {
 			return false
 		}
 	}
@@ -85,13 +99,6 @@ func (w *writer) closeObject(start int) {
 // for all records of a list or map that follow at once. It gives the position
 // behind them.
 func (w *writer) member(f *field, b []byte, i int) int {
-	if f.key == hiddenKey {
-		tag, next := uvarint(b, i)
-		if next = skipValue(b, next, tag); next < 0 {
-			w.broken()
-		}
-		return next
-	}
 	start := len(w.out)
 	w.out = append(w.out, f.key...)
 	next, some := w.records(f, b, i)
@@ -279,6 +286,9 @@ func (w *writer) list(f *field, b []byte, i int) (next int, some bool) {
 
 // string writes a JSON string.
 func (w *writer) string(p []byte) bool {
+	if w.bound > 0 && len(w.out)+len(p) > w.bound {
+		return w.tooLong()
+	}
 	if plain(p, 0) == len(p) {
 		w.out = append(w.out, '"')
 		w.out = append(w.out, p...)

@@ -64,11 +64,19 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if fd.Message() != nil && fd.Message().FullName() == "google.protobuf.FieldMask" {
+		loc, name := refLocation(c.op, fd)
+		switch fd.Name() {
+		case "null_fields", "empty_fields":
 			hasBody = true
 			continue
+		case "additional_properties":
+			if verb := c.op.GetVerb(); verb == apiv1.Verb_VERB_PUT || verb == apiv1.Verb_VERB_POST {
+				hasBody = true
+			} else if m.Has(fd) {
+				return nil, &refError{"a query takes none"}
+			}
+			continue
 		}
-		loc, name := refLocation(c.op, fd)
 		hasBody = hasBody || loc == apiv1.Location_LOCATION_BODY
 		if !m.Has(fd) {
 			continue
@@ -92,30 +100,105 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 		r.path = strings.Replace(r.path, "{"+name+"}", strings.ReplaceAll(url.QueryEscape(v), "+", "%20"), 1)
 	}
 	if hasBody {
-		r.body = any(body)
+		more := refKept(m)
+		isProperty := func(name string) bool {
+			fd := refBodyField(c.op, m.Descriptor(), name)
+			return fd != nil && refWholeField(c.op, m.Descriptor()) != string(fd.Name())
+		}
+		whole, there := more["_json"]
+		if there = there && len(more) == 1 && !isProperty("_json"); there {
+			_, object := whole.(map[string]any)
+			there = !object
+		}
+		for name, v := range more {
+			if !there && slices.Contains(strings.Split(c.op.GetPath(), "/"), "{"+name+"}") && !isProperty(name) {
+				return nil, &refError{"a parameter of the path"}
+			}
+			refPut(body, name, extra{v})
+		}
 		for _, mask := range []protoreflect.Name{"null_fields", "empty_fields"} {
 			fd := fields.ByName(mask)
 			if fd == nil || !m.Has(fd) {
 				continue
 			}
-			paths := m.Get(fd).Message().Get(fd.Message().Fields().ByName("paths")).List()
+			paths := pathsOf(m, fd)
 			for i := range paths.Len() {
 				refMask(c.op, m.Descriptor(), body, strings.Split(paths.Get(i).String(), "."), mask == "empty_fields")
 			}
 		}
-		if name := c.op.GetRequestField(); name != "" {
+		if there && len(body) > 1 {
+			return nil, &refError{"_json beside others"}
+		}
+		if there {
+			r.body = refWhole(whole)
+			return r, nil
+		}
+		r.body = any(body)
+		if name := refWholeField(c.op, m.Descriptor()); name != "" && len(more) == 0 {
 			_, key := refBinding(fields.ByName(protoreflect.Name(name)))
 			value, there := body[key]
 			if !there {
 				return nil, &refError{"no body"}
 			}
-			r.body = value
-			if r.body == nil {
-				r.body = nullBody
-			}
+			r.body = refWhole(value)
+		} else if name != "" && len(body) > len(more) {
+			return nil, &refError{"more than the whole body"}
 		}
 	}
 	return r, nil
+}
+
+// refWholeField names the field that is the whole body: as the operation says, or
+// because the vendor's only property of it is _json.
+func refWholeField(op *apiv1.Operation, d protoreflect.MessageDescriptor) string {
+	only := 0
+	for i := range d.Fields().Len() {
+		if loc, _ := refLocation(op, d.Fields().Get(i)); loc == apiv1.Location_LOCATION_BODY {
+			only++
+		}
+	}
+	if fd := refBodyField(op, d, "_json"); op.GetRequestField() == "" && fd != nil && only == 1 {
+		return string(fd.Name())
+	}
+	return op.GetRequestField()
+}
+
+// refWhole is a value that is the whole body.
+func refWhole(v any) any {
+	if v == nil {
+		return nullBody
+	}
+	return v
+}
+
+// An extra is a value that comes of additional_properties: no mask may name it.
+type extra struct{ value any }
+
+// refKept gives what a message's additional_properties hold; nil when it has none.
+func refKept(m protoreflect.Message) map[string]any {
+	fd := refAdditional(m.Descriptor())
+	if fd == nil || !m.Has(fd) {
+		return nil
+	}
+	return refOne(fd, m.Get(fd)).(map[string]any)
+}
+
+// refPut sets a member that must not be there yet.
+func refPut(object map[string]any, name string, v any) {
+	if _, there := object[name]; there {
+		panic(&refError{"two values for " + name})
+	}
+	object[name] = v
+}
+
+// refBodyField finds the field of the body with a name.
+func refBodyField(op *apiv1.Operation, d protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	for i := range d.Fields().Len() {
+		if loc, n := refLocation(op, d.Fields().Get(i)); n == name && loc == apiv1.Location_LOCATION_BODY {
+			return d.Fields().Get(i)
+		}
+	}
+	return nil
 }
 
 // nullBody tells a body that is null from none.
@@ -186,6 +269,9 @@ func (r *plainRequest) addPair(fd protoreflect.FieldDescriptor, key string, v pr
 	if fd.Message() == nil || refIs(fd, "google.protobuf.Timestamp") {
 		r.query = append(r.query, [2]string{key, refText(fd, v)})
 		return
+	}
+	if refKept(v.Message()) != nil {
+		panic(&refError{"a query takes none"})
 	}
 	fields := fd.Message().Fields()
 	for i := range fields.Len() {
@@ -258,10 +344,13 @@ func refOne(fd protoreflect.FieldDescriptor, v protoreflect.Value) any {
 	}
 	object := make(map[string]any)
 	for i := range fields.Len() {
-		if inner := fields.Get(i); m.Has(inner) {
+		if inner := fields.Get(i); m.Has(inner) && inner.Name() != "additional_properties" {
 			_, name := refBinding(inner)
 			object[name] = refJSON(inner, m.Get(inner))
 		}
+	}
+	for name, v := range refKept(m) {
+		refPut(object, name, extra{v})
 	}
 	return object
 }
@@ -271,98 +360,4 @@ func refNumberText(f float64) json.Number {
 		panic(&refError{"not a number"})
 	}
 	return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
-}
-
-// refMask puts null or an empty list or object at a place of the body.
-func refMask(op *apiv1.Operation, d protoreflect.MessageDescriptor, object map[string]any, path []string, empty bool) {
-	fd := d.Fields().ByName(protoreflect.Name(path[0]))
-	if fd == nil {
-		panic(&refError{"no field " + path[0]})
-	}
-	_, name := refBinding(fd)
-	if op != nil {
-		var loc apiv1.Location
-		if loc, name = refLocation(op, fd); loc != apiv1.Location_LOCATION_BODY {
-			panic(&refError{"not in the body"})
-		}
-	}
-	value, there := object[name]
-	set := func(v any) { object[name] = v }
-	refMaskAt(fd, fd.IsList(), fd.IsMap(), value, there, set, path[1:], empty)
-}
-
-// A mark is what a mask has put into the body; naming it again is fine, naming
-// something in it is not.
-type mark struct{ empty bool }
-
-func refMaskAt(fd protoreflect.FieldDescriptor, inList, inMap bool, value any, there bool, set func(any), path []string, empty bool) {
-	if old, marked := value.(mark); marked {
-		if len(path) > 0 || old.empty != empty {
-			panic(&refError{"two masks for one place"})
-		}
-		return
-	}
-	if len(path) == 0 {
-		if there {
-			panic(&refError{"has a value"})
-		}
-		message := fd.Message()
-		if !inList && !inMap && empty && (message == nil || fd.IsMap() && fd.MapValue().Message() == nil ||
-			slices.Contains([]protoreflect.FullName{"google.protobuf.Timestamp", "google.protobuf.Value"}, message.FullName())) {
-			panic(&refError{"a scalar cannot be empty"})
-		}
-		set(mark{empty})
-		return
-	}
-	switch {
-	case inList:
-		list, _ := value.([]any)
-		found := false
-		for i := range list {
-			if path[0] == "*" || path[0] == strconv.Itoa(i) {
-				found = true
-				refMaskAt(fd, false, false, list[i], true, func(v any) { list[i] = v }, path[1:], empty)
-			}
-		}
-		if !found {
-			panic(&refError{"no such element"})
-		}
-	case inMap:
-		object, _ := value.(map[string]any)
-		if object == nil {
-			object = make(map[string]any)
-			set(object)
-		}
-		keys := []string{path[0]}
-		if path[0] == "*" {
-			keys = nil
-			for key := range object {
-				keys = append(keys, key)
-			}
-			if len(keys) == 0 {
-				panic(&refError{"no entries"})
-			}
-		}
-		for _, key := range keys {
-			v, there := object[key]
-			refMaskAt(fd.MapValue(), false, false, v, there, func(v any) { object[key] = v }, path[1:], empty)
-		}
-	case fd.Message() == nil, refIs(fd, "google.protobuf.Timestamp"), refIs(fd, "google.protobuf.Struct"),
-		refIs(fd, "google.protobuf.Value"), refIs(fd, "google.protobuf.ListValue"):
-		panic(&refError{"no fields inside"})
-	case refBare(fd):
-		inner := fd.Message().Fields().Get(0)
-		if path[0] != string(inner.Name()) {
-			panic(&refError{"no field " + path[0]})
-		}
-		list, _ := value.([]any)
-		refMaskAt(inner, true, false, list, len(list) > 0, set, path[1:], empty)
-	default:
-		object, _ := value.(map[string]any)
-		if object == nil {
-			object = make(map[string]any)
-			set(object)
-		}
-		refMask(nil, fd.Message(), object, path, empty)
-	}
 }
