@@ -17,6 +17,8 @@ type frame struct {
 	// out is what is sent; room is what that it takes until it has been.
 	out  []byte
 	room *reservation
+	// drifts counts the places in which the answer differed from the contract.
+	drifts int
 	// passed is closed when it has been; nil when nobody waits for that.
 	passed chan struct{}
 }

@@ -13,7 +13,7 @@ import (
 // is still counted in the metrics.
 const maxDrift = 4096
 
-// A driftLog counts the fields of answers that did not fit, by operation and path.
+// A driftLog counts where answers differed from the contract, by operation and path.
 type driftLog struct {
 	mu   sync.Mutex
 	seen map[driftKey]*driftEntry

@@ -82,7 +82,11 @@ func (s *Server) handle(ctx context.Context, r *typedRPC, receive func(any) erro
 	if err != nil {
 		return nil, err
 	}
-	if err := grpc.SetHeader(ctx, answerHeaders(answer)); err != nil {
+	headers := answerHeaders(answer)
+	if more := messageHeaders(out); more != nil {
+		headers = metadata.Join(headers, more)
+	}
+	if err := grpc.SetHeader(ctx, headers); err != nil {
 		s.log.DebugContext(ctx, "headers not set", "rpc", r.Name, "error", err)
 	}
 	return out, nil
@@ -97,7 +101,9 @@ func (s *Server) response(ctx context.Context, r *typedRPC, plan *transcode.Plan
 		return nil, undelivered(r.Operation, answer, err)
 	}
 	page := pageOf(answer, r.Operation.GetPaging().GetStyle())
-	out, err := plan.Response(make([]byte, 0, len(answer.Body)*2/3+64), answer.Body, page, func(path string, d transcode.Drift) {
+	drifts := 0
+	wire, err := plan.Response(make([]byte, 0, len(answer.Body)*2/3+64), answer.Body, page, func(path string, d transcode.Drift) {
+		drifts++
 		s.drift.add(r.Operation.GetId(), path, d, time.Now())
 		s.metrics.drift(r.Operation.GetId(), d)
 	})
@@ -105,7 +111,9 @@ func (s *Server) response(ctx context.Context, r *typedRPC, plan *transcode.Plan
 		room.release()
 		return nil, undelivered(r.Operation, answer, err)
 	}
-	return room.answer(out), nil
+	out := room.answer(wire)
+	out.drifts = drifts
+	return out, nil
 }
 
 // undelivered is the fault of an answer that came and cannot be handed on. A write
@@ -166,6 +174,25 @@ func answerHeaders(a *broker.Answer) metadata.MD {
 		}
 	}
 	return headersOf(a.Cache, queue, len(a.Attempts))
+}
+
+// clientMessage is the largest message that gRPC's clients take unless they are
+// told otherwise. A larger one ends at the client, as RESOURCE_EXHAUSTED without a
+// reason, and only the headers can say why.
+const clientMessage = 4 << 20
+
+// messageHeaders tell what a client should know about the message: in how many
+// places the answer differed from the contract, and its size when that is above
+// what clients take. nil when there is nothing to say.
+func messageHeaders(out *frame) metadata.MD {
+	var md metadata.MD
+	if out.drifts > 0 {
+		md = metadata.Pairs(headerDrift, strconv.Itoa(out.drifts))
+	}
+	if n := len(out.out); n > clientMessage {
+		md = metadata.Join(md, metadata.Pairs(headerSize, strconv.Itoa(n)))
+	}
+	return md
 }
 
 func headersOf(cache string, queue int64, attempts int) metadata.MD {

@@ -32,6 +32,12 @@ const (
 	headerCache    = "meraki-cache"
 	headerQueue    = "meraki-queue-ms"
 	headerAttempts = "meraki-attempts"
+	// headerDrift counts the places in which the answer differed from the contract;
+	// ListDrift has their paths.
+	headerDrift = "meraki-drift"
+	// headerSize is how many bytes a message has that is larger than clients take
+	// unless they are told otherwise.
+	headerSize = "meraki-message-bytes"
 )
 
 // Keys that meshes and clients set when they repeat a call by themselves.

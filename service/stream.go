@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/broker"
@@ -51,7 +53,7 @@ type paging struct {
 	ask       func(context.Context, *broker.Call) (*broker.Answer, error)
 	write     func(context.Context, *broker.Answer) (*frame, error)
 
-	sent int
+	sent, drifts int
 	// seen are the pages asked for, as hashes: a stream may have thousands.
 	seen map[uint64]struct{}
 	seed maphash.Seed
@@ -72,6 +74,11 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
 		return err
 	}
+	defer func() { // the headers are gone with the first page: the trailers have the sum
+		if p.drifts > 0 {
+			stream.SetTrailer(metadata.Pairs(headerDrift, strconv.Itoa(p.drifts)))
+		}
+	}()
 	for {
 		next, passed, err := p.page(ctx, stream, call)
 		if err != nil {
@@ -109,6 +116,10 @@ func (p *paging) page(ctx context.Context, stream grpc.ServerStream, call *broke
 	out, err := p.write(ctx, answer)
 	if err != nil {
 		return nil, nil, err
+	}
+	p.drifts += out.drifts
+	if more := messageHeaders(out); more != nil && p.sent == 0 {
+		_ = stream.SetHeader(more) // fails when the client has left, and so will SendMsg
 	}
 	passed = out.watch()
 	if err := stream.SendMsg(out); err != nil {
