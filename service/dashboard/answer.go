@@ -6,32 +6,14 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A Request is one HTTP request to be made.
-type Request struct {
-	// Operation is the vendor's operationId, for errors.
-	Operation string
-	// Method is GET, PUT, POST or DELETE.
-	Method string
-	// Host is scheme://host of a learned shard or of a redirect's target; empty
-	// for the configured base.
-	Host string
-	// Path is below /api/v1, filled and escaped: /organizations/123/devices.
-	Path string
-	// Query is encoded, without the question mark.
-	Query string
-	// Body is JSON; nil for none.
-	Body []byte
-	Key  Key
-}
-
 // An Answer is how one attempt ended. It is never nil, also without an answer
 // on the wire.
 type Answer struct {
 	Outcome fault.Outcome
 	// Status is 0 when there was no answer.
 	Status int
-	// Body is decompressed and bounded: of a 2xx whole or the outcome is not OK,
-	// of an error cut. It belongs to the receiver and is never written to again.
+	// Body is of an answer whose outcome is OK, whole and decompressed; nil
+	// otherwise. It belongs to the receiver and is never written to again.
 	Body []byte
 	// Messages are those of an error's body, in its order, bounded in number and length.
 	Messages []string

@@ -3,18 +3,19 @@ package dashboard
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// ErrUnusable is in the Err of an attempt that was never made, because the
-// request cannot stand on the wire or must not go where it points. Trying again
-// changes nothing.
-var ErrUnusable = errors.New("nothing was sent")
+// Causes with which an attempt's context ends of our own accord.
+var (
+	errTimeout  = errors.New("no answer within the attempt's time")
+	errSlowBody = errors.New("an error's body did not come in time")
+)
 
 // Attempt makes one HTTP request and says how it ended; it never returns nil.
 // ctx ends it early: cancelled, the outcome is Left; past its deadline, Timeout.
@@ -24,79 +25,80 @@ func (c *Client) Attempt(ctx context.Context, r *Request) *Answer {
 
 	u, err := c.url(r)
 	if err != nil {
-		a.Outcome, a.Host, a.Err = fault.NotSent, c.hosts.origin(), err
+		a.Outcome, a.Host, a.Err = fault.NotSent, c.hosts.origin, err
 		return a
 	}
-	p := c.pool(u)
-	a.Host = p.origin
-	if len(r.Body) > mostAtOnce || p.general.Load() || !c.exchange(ctx, a, p, r, u) {
-		c.roundTrip(ctx, a, r, u)
+	a.Host = c.hosts.originOf(u)
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Also where the context's deadline is nearer, for that may move.
+	defer time.AfterFunc(c.config.Timeout, func() { cancel(errTimeout) }).Stop()
+
+	var p progress
+	resp, err := c.send(httptrace.WithClientTrace(inner, p.hooks()), &p, r, u)
+	if err != nil {
+		a.unanswered(ctx, inner, p.left(), err)
+		return a
 	}
+	defer resp.Body.Close()
+	if outcomeOf(resp.StatusCode) != fault.OK {
+		defer time.AfterFunc(c.config.ErrorBodyTimeout, func() { cancel(errSlowBody) }).Stop()
+	}
+	c.take(ctx, inner, a, u, resp)
 	return a
 }
 
-// url is where r goes, or why it must not go there.
-func (c *Client) url(r *Request) (*url.URL, error) {
-	u := &url.URL{Scheme: c.hosts.scheme, Host: c.hosts.base, RawQuery: r.Query}
-	prefix := c.hosts.prefix
-	if r.Host != "" {
-		h, err := url.Parse(r.Host)
-		if err != nil || h.Path != "" || h.RawQuery != "" {
-			return nil, unusable("the host to ask is not scheme://host")
+// send puts one request on the wire, and reads the header of what comes back. A
+// kept connection that turns out to be over before anything was written is passed
+// over. There are finitely many of those, and a new one is not passed over.
+func (c *Client) send(ctx context.Context, p *progress, r *Request, u *url.URL) (*http.Response, error) {
+	for {
+		resp, err := c.transport.Load().RoundTrip(c.request(ctx, r, u))
+		if !p.passedOver(err) {
+			return resp, err
 		}
-		if reason := c.hosts.refuse(h); reason != "" {
-			return nil, unusable("the host to ask " + reason)
+		if err == nil {
+			_ = resp.Body.Close() // of what was there before the request
 		}
-		if c.hosts.hostOf(h) != "" {
-			u.Scheme, u.Host, prefix = h.Scheme, bareHost(h), apiRoot
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 	}
-	path, err := url.PathUnescape(prefix + r.Path)
-	if err != nil || r.Path == "" || r.Path[0] != '/' || dotted(r.Path) || !cleanQuery(r.Query) {
-		return nil, unusable("the path or the query cannot stand in a URL")
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete:
+}
+
+// unanswered sorts an attempt that got no answer. maybe: it may have been executed.
+func (a *Answer) unanswered(ctx, inner context.Context, maybe bool, err error) {
+	a.Err, a.MaybeExecuted = err, maybe
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		a.Outcome = fault.Left
+	case !maybe:
+		a.Outcome = fault.NotSent
+	case inner.Err() != nil:
+		a.Outcome = fault.Timeout
 	default:
-		return nil, unusable("the method is none of GET, PUT, POST and DELETE")
+		a.Outcome = fault.Reset
 	}
-	if !r.Key.Zero() && !printable(r.Key.header()) {
-		return nil, unusable("the key has characters that no key has")
-	}
-	u.Path, u.RawPath = path, prefix+r.Path
-	return u, nil
 }
 
-func unusable(why string) error { return fmt.Errorf("%s: %w", why, ErrUnusable) }
-
-// A carrier is what an answer comes over.
-type carrier interface {
-	// hurry bounds what is left of the answer.
-	hurry(context.Context, time.Duration)
-	// late tells whether what was read ended with err for want of time.
-	late(err error) bool
-}
-
-// take reads an answer.
-func (c *Client) take(ctx context.Context, a *Answer, u *url.URL, resp *http.Response, over carrier) {
+// take reads an answer. inner is the attempt's own context, which ends with ctx.
+func (c *Client) take(ctx, inner context.Context, a *Answer, u *url.URL, resp *http.Response) {
 	limit, ok := c.config.MaxBody, outcomeOf(resp.StatusCode) == fault.OK
 	if !ok {
 		limit = c.config.MaxErrorBody
-		over.hurry(ctx, c.config.ErrorBodyTimeout)
 	}
 	body, err := c.reader.read(resp, limit, ok)
 
 	r := classify(resp.StatusCode, resp.Header, body, a.Start)
-	a.Outcome, a.Status, a.Body = r.outcome, resp.StatusCode, body
+	a.Outcome, a.Status = r.outcome, resp.StatusCode
 	a.Messages, a.RequestID = r.messages, r.requestID
 	a.RetryAfter, a.HasRetryAfter = r.retryAfter, r.hasRetryAfter
 	a.MaybeExecuted, a.Err = r.maybeExecuted, r.err
 	switch {
-	case ok:
-		if err != nil {
-			a.unread(ctx, over, err)
-			return
-		}
+	case ok && err != nil:
+		a.unread(ctx, inner, err)
+	case a.Outcome == fault.OK:
+		a.Body = body
 		next, prev := links(resp.Header["Link"])
 		if next != "" {
 			a.Next = c.hosts.link(u, next)
@@ -111,14 +113,14 @@ func (c *Client) take(ctx context.Context, a *Answer, u *url.URL, resp *http.Res
 
 // unread sorts a 2xx whose body could not be read to its end. Of any other
 // answer the status is enough.
-func (a *Answer) unread(ctx context.Context, over carrier, err error) {
-	a.Body, a.Messages, a.Err = nil, nil, err
+func (a *Answer) unread(ctx, inner context.Context, err error) {
+	a.Messages, a.Err = nil, err
 	switch {
 	case errors.Is(err, ErrTooLarge), errors.Is(err, errEncoding):
 		a.Outcome = fault.Garbled
 	case errors.Is(ctx.Err(), context.Canceled):
 		a.Outcome = fault.Left
-	case over.late(err):
+	case inner.Err() != nil:
 		a.Outcome = fault.Timeout
 	default:
 		a.Outcome = fault.Garbled

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 
 	expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
-	if got.ContentLength != 0 || len(got.Header["Content-Type"]) > 0 {
-		t.Errorf("a read was sent with a body: %v", got.Header)
+	if got.ContentLength != 0 || len(got.TransferEncoding) > 0 || len(got.Header["Content-Type"]) > 0 || len(got.Header["Content-Length"]) > 0 {
+		t.Errorf("a read was sent with a body: %v %v", got.Header, got.TransferEncoding)
 	}
 	if a := attempt(t, c, &Request{Method: "GET", Path: "/a"}); a.Outcome != fault.OK || len(got.Header["Authorization"]) > 0 {
 		t.Errorf("without a key: %v, %v", a.Outcome, got.Header)
@@ -116,9 +117,11 @@ func TestBodies(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
 	big := []byte(`["` + strings.Repeat("x", limit-4) + `"]`)
-	bomb := zip(t, bytes.Repeat([]byte(" "), 16<<20)) // 16 KiB that want to be 16 MiB
+	bomb := zip(t, bytes.Repeat([]byte(" "), 4<<20)) // 4 KiB that want to be 4 MiB
 	sum := zip(t, []byte("[]"))
 	sum[len(sum)-8] ^= 1
+	// late says something at the very end of what is read of an error, or beyond by so much.
+	late := func(beyond int) []byte { return []byte(strings.Repeat(" ", 64<<10-6+beyond) + `"late"`) }
 	for _, c := range []struct {
 		name     string
 		status   int
@@ -128,6 +131,7 @@ func TestBodies(t *testing.T) {
 		want     fault.Outcome
 		bytes    int
 		err      error
+		messages []string
 	}{
 		{name: "nothing", status: 200, want: fault.OK},
 		{name: "no content", status: 204, want: fault.OK},
@@ -145,10 +149,11 @@ func TestBodies(t *testing.T) {
 		{name: "gzip that breaks off", status: 200, encoding: "gzip", body: zip(t, big)[:50], want: fault.Garbled, err: io.ErrUnexpectedEOF},
 		{name: "gzip with a wrong sum", status: 200, encoding: "gzip", body: sum, want: fault.Garbled, err: gzip.ErrChecksum},
 		{name: "another encoding", status: 200, encoding: "br", body: []byte("[]"), want: fault.Garbled, err: errEncoding},
-		{name: "an error's gzip", status: 400, encoding: "gzip", body: zip(t, []byte(`{"errors":["no"]}`)), want: fault.Refused, bytes: 17},
-		{name: "an error's bomb", status: 500, encoding: "gzip", body: bomb, want: fault.ServerError, bytes: 64 << 10},
-		{name: "an error above the bound", status: 502, body: big, chunked: true, want: fault.GatewayError, bytes: 64 << 10},
-		{name: "an error above the bound, length known", status: 502, body: big, want: fault.GatewayError, bytes: 64 << 10},
+		{name: "an error's gzip", status: 400, encoding: "gzip", body: zip(t, []byte(`{"errors":["no"]}`)), want: fault.Refused, messages: []string{"no"}},
+		{name: "an error's bomb", status: 500, encoding: "gzip", body: bomb, want: fault.ServerError},
+		{name: "an error at the bound", status: 502, body: late(0), chunked: true, want: fault.GatewayError, messages: []string{"late"}},
+		{name: "an error above the bound", status: 502, body: late(1), chunked: true, want: fault.GatewayError, messages: []string{`"late`}},
+		{name: "an error above the bound, length known", status: 502, body: late(1), want: fault.GatewayError, messages: []string{`"late`}},
 		{name: "an error in another encoding", status: 403, encoding: "br", body: []byte("xx"), want: fault.Refused},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -169,8 +174,8 @@ func TestBodies(t *testing.T) {
 			cl := client(t, s.URL, func(c *Config) { c.MaxBody = limit })
 			for range 2 { // the second with what the pools kept of the first
 				a := attempt(t, cl, get("/a"))
-				if a.Outcome != c.want || a.Status != c.status || len(a.Body) != c.bytes {
-					t.Errorf("%v, status %d, %d bytes (%v); want %v, %d, %d", a.Outcome, a.Status, len(a.Body), a.Err, c.want, c.status, c.bytes)
+				if a.Outcome != c.want || a.Status != c.status || len(a.Body) != c.bytes || !slices.Equal(a.Messages, c.messages) {
+					t.Errorf("%v, status %d, %d bytes, %q (%v); want %v, %d, %d, %q", a.Outcome, a.Status, len(a.Body), a.Messages, a.Err, c.want, c.status, c.bytes, c.messages)
 				}
 				if c.err != nil && !errors.Is(a.Err, c.err) {
 					t.Errorf("error %v; want %v", a.Err, c.err)
@@ -193,7 +198,6 @@ func reply(c net.Conn, text string) (ok bool) {
 
 func TestBrokenConnections(t *testing.T) {
 	t.Parallel()
-	reset := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
 	for _, c := range []struct {
 		name   string
 		handle func(net.Conn)
@@ -222,11 +226,13 @@ func TestBrokenConnections(t *testing.T) {
 		{"a 101", func(c net.Conn) {
 			reply(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
 		}, fault.Garbled, 101, true},
+		{"a 101, then silence", func(c net.Conn) {
+			reply(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+			_, _ = io.Copy(io.Discard, c) // until the other end closes
+		}, fault.Garbled, 101, true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			base := raw(t, func(_ int, conn net.Conn) { c.handle(conn) })
-			cl := client(t, base)
+		overBoth(t, c.name, func(t *testing.T, start starting) {
+			cl := start(func(_ int, conn net.Conn) { c.handle(conn) })
 			for _, r := range []*Request{get("/a"), post("/a", `{"a":1}`)} {
 				a := attempt(t, cl, r)
 				expect(t, a, c.want, c.status, c.maybe)
@@ -236,6 +242,32 @@ func TestBrokenConnections(t *testing.T) {
 				if a.Err != nil && strings.Contains(a.Err.Error(), secret) {
 					t.Error("the error shows the key")
 				}
+			}
+		})
+	}
+}
+
+// Interim answers are passed over, and bounded together with the header that
+// counts: without end they are no answer, long before the attempt's time is over.
+func TestInterimAnswers(t *testing.T) {
+	t.Parallel()
+	early := "HTTP/1.1 103 Early Hints\r\nLink: </" + strings.Repeat("x", 1000) + ">\r\n\r\n"
+	for name, c := range map[string]struct {
+		many int
+		want fault.Outcome
+	}{"some": {5, fault.OK}, "too many": {maxResponseHeader / 1000, fault.Reset}, "without end": {1 << 30, fault.Reset}} {
+		overBoth(t, name, func(t *testing.T, start starting) {
+			cl := start(func(_ int, conn net.Conn) {
+				reply(conn, "")
+				for range c.many {
+					if _, err := io.WriteString(conn, early); err != nil {
+						return
+					}
+				}
+				_, _ = io.WriteString(conn, kept)
+			}, func(c *Config) { c.Timeout = time.Hour })
+			if a := attempt(t, cl, post("/a", "{}")); a.Outcome != c.want || !a.MaybeExecuted {
+				t.Errorf("%v (%v); want %v", a.Outcome, a.Err, c.want)
 			}
 		})
 	}
@@ -386,13 +418,20 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 // A shard that was learned is asked below /api/v1, whatever the base's prefix.
 func TestShard(t *testing.T) {
 	t.Parallel()
-	var uri string
-	shard := serve(t, func(w http.ResponseWriter, r *http.Request) { uri = r.RequestURI })
-	base := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the base was asked") })
-	c := client(t, base.URL+"/prefix", func(c *Config) { c.ExtraHosts = []string{strings.TrimPrefix(shard.URL, "http://")} })
-	r := get("/a")
-	r.Host = shard.URL
-	if a := attempt(t, c, r); a.Outcome != fault.OK || uri != "/api/v1/a" || a.Host != shard.URL {
-		t.Errorf("%v at %q of %s (%v)", a.Outcome, uri, a.Host, a.Err)
+	var uri, host string
+	s := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { uri, host = r.RequestURI, r.Host }))
+	t.Cleanup(s.Close)
+	c := client(t, "https://example.com/prefix", trust(s))
+	transport := c.transport.Load()
+	transport.TLSClientConfig.ServerName = "example.com" // all that the server has a certificate for
+	transport.DialContext = dialing(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+	})
+	for shard, want := range map[string]string{"": "https://example.com/prefix/a", "https://N1.meraki.com:443": "https://n1.meraki.com/api/v1/a"} {
+		r := get("/a")
+		r.Host = shard
+		if a := attempt(t, c, r); a.Outcome != fault.OK || "https://"+host+uri != want || a.Host != "https://"+host {
+			t.Errorf("%v at %s%s of %s (%v); want %s", a.Outcome, host, uri, a.Host, a.Err, want)
+		}
 	}
 }

@@ -30,6 +30,9 @@ type reader struct {
 // the caller's own; with an error, it is the part that came before. whole: a part
 // is of no use.
 func (r *reader) read(resp *http.Response, limit int64, whole bool) ([]byte, error) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil, nil // what follows is no body, and nothing would end the reading of it
+	}
 	switch strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))) {
 	case "", "identity":
 		if n := resp.ContentLength; n > limit && whole {

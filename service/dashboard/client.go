@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type Config struct {
 	UserAgent string
 	// Timeout bounds one attempt, body included. Default 60 s.
 	Timeout time.Duration
-	// DialTimeout bounds making a connection, TLS included. Default 10 s.
+	// DialTimeout bounds making a connection, and TLS on it once more. Default 10 s.
 	DialTimeout time.Duration
 	// ErrorBodyTimeout bounds the body of an answer that is not 2xx: its status
 	// is worth more than its text. Default 5 s.
@@ -32,39 +33,29 @@ type Config struct {
 	MaxBody int64
 	// MaxErrorBody bounds what is read of any other body, in bytes. Default 64 KiB.
 	MaxErrorBody int64
-	// MaxIdleConnsPerHost is how many connections are kept for the next attempt.
-	// Default 256: with HTTP/1.1 an attempt has a connection to itself.
-	MaxIdleConnsPerHost int
 	// IdleTimeout is how long an unused connection is kept. Default 50 s, below
 	// the 60 to 75 s after which usual servers close one.
 	IdleTimeout time.Duration
-	// ExtraHosts are further hosts that may have the key, each as host or
-	// host:port, compared exactly, with the scheme of BaseURL.
-	ExtraHosts []string
 	// RootCAs to trust instead of the system's; nil for those.
 	RootCAs *x509.CertPool
 	// Proxy chooses a proxy for a request, by its URL's scheme and host; nil for none.
 	Proxy func(*http.Request) (*url.URL, error)
-	// DisableHTTP2 keeps to HTTP/1.1.
-	DisableHTTP2 bool
 }
 
 // A Client makes attempts. It is safe for concurrent use.
 type Client struct {
-	config    Config
-	hosts     *hosts
-	dialer    *net.Dialer
-	pools     pools
-	transport *http.Transport
+	config Config
+	hosts  *hosts
+	// transport is exchanged, not changed, when other authorities are to be trusted.
+	transport atomic.Pointer[http.Transport]
 	reader    reader
-	// fixed is what is the same in the header of every request, behind the host.
-	fixed string
+	closed    atomic.Bool
 }
 
 // New makes a Client, or says what is wrong with its configuration.
 func New(c Config) (*Client, error) {
 	c.defaults()
-	h, err := newHosts(c.BaseURL, c.ExtraHosts)
+	h, err := newHosts(c.BaseURL)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +65,8 @@ func New(c Config) (*Client, error) {
 	if c.Timeout < 0 || c.DialTimeout < 0 || c.ErrorBodyTimeout < 0 || c.IdleTimeout < 0 || c.MaxBody < 0 || c.MaxErrorBody < 0 {
 		return nil, errors.New("dashboard: a timeout or a bound is negative")
 	}
-	dialer := &net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}
-	client := &Client{
-		config: c, hosts: h, dialer: dialer, transport: transport(c, dialer),
-		fixed: "\r\nUser-Agent: " + c.UserAgent + "\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n",
-	}
-	base := &url.URL{Scheme: h.scheme, Host: h.base}
-	client.pools.m = make(map[string]*pool)
-	client.pools.base = client.pool(base)
+	client := &Client{config: c, hosts: h}
+	client.transport.Store(c.transport())
 	return client, nil
 }
 
@@ -94,31 +79,44 @@ func (c *Config) defaults() {
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 50*time.Second)
 	c.MaxBody = cmp.Or(c.MaxBody, 64<<20)
 	c.MaxErrorBody = cmp.Or(c.MaxErrorBody, 64<<10)
-	c.MaxIdleConnsPerHost = cmp.Or(c.MaxIdleConnsPerHost, 256)
 }
 
-// maxResponseHeader bounds the header of an answer, in bytes.
-const maxResponseHeader = 256 << 10
+const (
+	// maxResponseHeader bounds the header of an answer together with the interim
+	// answers (1xx) before it, in bytes.
+	maxResponseHeader = 256 << 10
+	// maxIdleConnections is how many connections to one host are kept. An attempt
+	// has a connection to itself, and one address may make 100 attempts a second.
+	maxIdleConnections = 256
+)
 
-// transport is for what connections of our own do not carry: HTTP/2, proxies, and
-// large bodies.
-func transport(c Config, dialer *net.Dialer) *http.Transport {
+// transport is HTTP/1.1 only: with one request on a connection, what has been
+// written says whether the request can have been executed.
+func (c *Config) transport() *http.Transport {
+	dialer := &net.Dialer{Timeout: c.DialTimeout, KeepAlive: 30 * time.Second}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(!c.DisableHTTP2)
 	return &http.Transport{
 		Proxy:                  c.Proxy,
-		DialContext:            counting(dialer.DialContext),
+		DialContext:            dialing(dialer.DialContext),
 		TLSClientConfig:        &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    c.DialTimeout,
 		Protocols:              protocols,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 		DisableCompression:     true, // ours, so that what comes out of it can be bounded
 		MaxIdleConns:           0,    // no bound in all: shards are few
-		MaxIdleConnsPerHost:    c.MaxIdleConnsPerHost,
+		MaxIdleConnsPerHost:    maxIdleConnections,
 		IdleConnTimeout:        c.IdleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 	}
+}
+
+// Trust makes every attempt from now on trust these authorities instead of the
+// ones before, and nil the system's.
+func (c *Client) Trust(authorities *x509.CertPool) {
+	config := c.config
+	config.RootCAs = authorities
+	// Attempts under way end on connections of the old one, which keeps none.
+	c.transport.Swap(config.transport()).CloseIdleConnections()
 }
 
 // printable tells whether s can be the value of a header.
@@ -126,12 +124,9 @@ func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// Close closes the connections that are not in use.
+// Close closes the connections that are not in use. An attempt that is made later
+// leaves none behind.
 func (c *Client) Close() {
-	c.transport.CloseIdleConnections()
-	c.pools.mu.RLock()
-	defer c.pools.mu.RUnlock()
-	for _, p := range c.pools.m {
-		p.close()
-	}
+	c.closed.Store(true)
+	c.transport.Load().CloseIdleConnections()
 }

@@ -72,12 +72,8 @@ func cause(err error) string {
 		return "connection reset"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "no route"
-	case errors.Is(err, errAgain):
-		return "a kept connection was closed"
 	case errors.Is(err, errTimeout), errors.As(err, &timeout) && timeout.Timeout():
 		return "not in time"
-	case refusedStream(err):
-		return "the other end did not take the request"
 	}
 	return "connection closed"
 }

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,10 +31,8 @@ func TestDescribe(t *testing.T) {
 		{Answer{Outcome: fault.NotSent, Err: &net.DNSError{Name: "api.meraki.com", IsTimeout: true}}, "no connection: the name service does not answer"},
 		{Answer{Outcome: fault.NotSent, Err: errTimeout}, "no connection: not in time"},
 		{Answer{Outcome: fault.NotSent, Err: unusable("x")}, "no connection: the request cannot be sent"},
-		{Answer{Outcome: fault.NotSent, Err: errors.New("stream error: stream ID 3; REFUSED_STREAM; received from peer")}, "no connection: the other end did not take the request"},
 		{Answer{Outcome: fault.Reset, Err: at(syscall.ECONNRESET)}, "no answer: connection reset"},
 		{Answer{Outcome: fault.Reset, Err: io.EOF}, "no answer: connection closed"},
-		{Answer{Outcome: fault.Reset, Err: errAgain}, "no answer: a kept connection was closed"},
 		{Answer{Outcome: fault.Timeout}, "no answer in time"},
 		{Answer{Outcome: fault.Timeout, Status: 200}, "the body did not come in time"},
 		{Answer{Outcome: fault.Left}, "the caller left"},

@@ -17,11 +17,11 @@ const apiRoot = "/api/v1"
 type hosts struct {
 	scheme string
 	base   string // host or host:port, lower case
+	origin string // scheme://base
 	prefix string // of BaseURL's path, without a slash at its end
-	extra  map[string]bool
 }
 
-func newHosts(base string, extra []string) (*hosts, error) {
+func newHosts(base string) (*hosts, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: the base URL cannot be read: %w", err)
@@ -36,17 +36,10 @@ func newHosts(base string, extra []string) (*hosts, error) {
 		scheme: u.Scheme,
 		base:   bareHost(u),
 		prefix: strings.TrimRight(u.EscapedPath(), "/"),
-		extra:  make(map[string]bool, len(extra)),
 	}
+	h.origin = h.scheme + "://" + h.base
 	if dotted(h.prefix) {
 		return nil, fmt.Errorf("dashboard: the base URL's path %q has dot segments", h.prefix)
-	}
-	for _, e := range extra {
-		u, err := url.Parse(h.scheme + "://" + e)
-		if err != nil || u.Host == "" || u.Path != "" || u.User != nil {
-			return nil, fmt.Errorf("dashboard: extra host %q is not host or host:port", e)
-		}
-		h.extra[bareHost(u)] = true
 	}
 	return h, nil
 }
@@ -63,8 +56,13 @@ func bareHost(u *url.URL) string {
 	return strings.TrimSuffix(host, ":")
 }
 
-// origin is scheme://host of the configured base.
-func (h *hosts) origin() string { return h.scheme + "://" + h.base }
+// originOf is scheme://host of u, whose host is bare.
+func (h *hosts) originOf(u *url.URL) string {
+	if u.Host == h.base && u.Scheme == h.scheme {
+		return h.origin
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 // refuse says why u must not have the key; empty when it may.
 func (h *hosts) refuse(u *url.URL) string {
@@ -75,7 +73,7 @@ func (h *hosts) refuse(u *url.URL) string {
 		return "names a user or no host"
 	}
 	host := bareHost(u)
-	if u.Scheme == h.scheme && (host == h.base || h.extra[host]) {
+	if u.Scheme == h.scheme && host == h.base {
 		return ""
 	}
 	for _, d := range vendorDomains {

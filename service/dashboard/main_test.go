@@ -2,9 +2,11 @@ package dashboard
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,4 +87,52 @@ func expect(t testing.TB, a *Answer, o fault.Outcome, status int, maybe bool) {
 	if a.Outcome != o || a.Status != status || a.MaybeExecuted != maybe {
 		t.Errorf("outcome %v, status %d, maybe executed %t (%v); want %v, %d, %t", a.Outcome, a.Status, a.MaybeExecuted, a.Err, o, status, maybe)
 	}
+}
+
+// trust makes a client trust a test server, where it speaks TLS.
+func trust(s *httptest.Server) func(*Config) {
+	return func(c *Config) {
+		if s.TLS != nil {
+			c.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		}
+	}
+}
+
+// starting serves connections as raw does, and gives a client of that server.
+type starting func(handle func(n int, c net.Conn), change ...func(*Config)) *Client
+
+// overBoth runs a test in plain text and over TLS, where what has been read is not
+// what has come, and what has been written is not what has left.
+func overBoth(t *testing.T, name string, test func(t *testing.T, start starting)) {
+	t.Helper()
+	t.Run(name+"/plain text", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(handle func(int, net.Conn), change ...func(*Config)) *Client {
+			return client(t, raw(t, handle), change...)
+		})
+	})
+	t.Run(name+"/TLS", func(t *testing.T) {
+		t.Parallel()
+		s := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+		t.Cleanup(s.Close)
+		config := &tls.Config{Certificates: s.TLS.Certificates, MinVersion: tls.VersionTLS12}
+		test(t, func(handle func(int, net.Conn), change ...func(*Config)) *Client {
+			base := raw(t, func(n int, c net.Conn) {
+				secure := tls.Server(c, config)
+				if secure.Handshake() == nil {
+					handle(n, secure)
+				}
+				_ = secure.Close()
+			})
+			return client(t, strings.Replace(base, "http:", "https:", 1), append(change, trust(s))...)
+		})
+	})
+}
+
+// reset makes the end of a connection a reset.
+func reset(c net.Conn) {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	_ = c.(*net.TCPConn).SetLinger(0)
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -84,34 +86,36 @@ func TestAnswersAreNotMixed(t *testing.T) {
 		"an error cut short":  "HTTP/1.1 500 Oops\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000) + wrong,
 		"asked to close":      "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}" + wrong,
 		"of HTTP/1.0":         "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}" + wrong,
+		"without a body":      "HTTP/1.1 204 No Content\r\n\r\n" + wrong,
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			base := raw(t, func(n int, c net.Conn) {
+		overBoth(t, name, func(t *testing.T, start starting) {
+			serve := func(n int, c net.Conn) {
 				r := newReader(c)
-				for {
+				for text := first; ; text = kept {
 					if _, err := http.ReadRequest(r); err != nil {
 						return
 					}
-					text := kept
-					if n == 0 {
-						text = first
+					if n > 0 {
+						text = kept
 					}
-					if _, err := io.WriteString(c, text); err != nil || n > 0 {
+					if _, err := io.WriteString(c, text); err != nil {
 						return
 					}
 				}
-			})
-			c := client(t, base)
-			attempt(t, c, get("/a"))
-			if a := attempt(t, c, get("/a")); string(a.Body) != "{}" {
-				t.Errorf("%v: %q (%v)", a.Outcome, a.Body, a.Err)
+			}
+			for range 10 {
+				c := start(serve)
+				attempt(t, c, get("/a"))
+				if a := attempt(t, c, get("/a")); string(a.Body) != "{}" {
+					t.Fatalf("%v: %q (%v)", a.Outcome, a.Body, a.Err)
+				}
 			}
 		})
 	}
 }
 
-// TLS reads ahead: what it holds is in no buffer that can be looked at.
+// TLS reads ahead: what it holds is in no buffer that can be looked at. A
+// connection on which anything more has come is not used again.
 func TestAnswersAreNotMixedOverTLS(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
@@ -145,12 +149,12 @@ func TestAnswersAreNotMixedOverTLS(t *testing.T) {
 					lump.flush()
 				}
 			})
-			c := client(t, strings.Replace(base, "http:", "https:", 1), trust(s), func(c *Config) { c.DisableHTTP2 = true })
-			for range 3 {
+			c := client(t, strings.Replace(base, "http:", "https:", 1), trust(s))
+			for range 20 {
 				expect(t, attempt(t, c, post("/a", "{}")), fault.OK, 200, true)
 			}
-			if n, want := connections.Load(), map[bool]int64{true: 1, false: 3}[name == "nothing more"]; n != want {
-				t.Errorf("%d connections for 3 attempts; want %d", n, want)
+			if n, want := connections.Load(), map[bool]int64{true: 1, false: 20}[name == "nothing more"]; n != want {
+				t.Errorf("%d connections for 20 attempts; want %d", n, want)
 			}
 		})
 	}
@@ -208,10 +212,9 @@ func TestErrorBodyWithinTimeout(t *testing.T) {
 func TestIdleConnectionThatIsOver(t *testing.T) {
 	t.Parallel()
 	for name, say := range map[string]string{"closed": "", "a farewell": "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		overBoth(t, name, func(t *testing.T, start starting) {
 			over := make(chan struct{})
-			base := raw(t, func(n int, c net.Conn) {
+			c := start(func(n int, c net.Conn) {
 				if !reply(c, kept) {
 					t.Error("no request came")
 				}
@@ -219,118 +222,107 @@ func TestIdleConnectionThatIsOver(t *testing.T) {
 				_ = c.Close()
 				over <- struct{}{}
 			})
-			c := client(t, base)
-			for range 5 {
-				expect(t, attempt(t, c, post("/a", "{}")), fault.OK, 200, true)
+			for _, r := range []*Request{
+				post("/a", "{}"), post("/a", "{}"), get("/a"), {Method: "DELETE", Path: "/a"}, {Method: "POST", Path: "/a"}, {Method: "PUT", Path: "/a"},
+				post("/a", `["`+strings.Repeat("x", 100_000)+`"]`),
+			} {
+				expect(t, attempt(t, c, r), fault.OK, 200, true)
 				<-over // the kernel knows, since both ends are of this machine
 			}
 		})
 	}
 }
 
-// What nobody has used for long is closed, and so is everything by Close.
+// Many kept connections that are over at once are all passed over by one attempt.
+func TestAllIdleConnectionsAreOver(t *testing.T) {
+	t.Parallel()
+	const many = 8
+	var here sync.WaitGroup
+	here.Add(many)
+	var requests atomic.Int64
+	s, connections := counted(t, func(_ http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) <= many {
+			here.Done()
+			here.Wait()
+		}
+	})
+	c := client(t, s.URL)
+	var done sync.WaitGroup
+	for range many {
+		done.Go(func() { expect(t, attempt(t, c, get("/a")), fault.OK, 200, true) })
+	}
+	done.Wait()
+	s.CloseClientConnections()
+	expect(t, attempt(t, c, post("/a", "{}")), fault.OK, 200, true)
+	if r, n := requests.Load(), connections.Load(); r != many+1 || n != many+1 {
+		t.Errorf("%d requests on %d connections; want %d of each", r, n, many+1)
+	}
+}
+
+// What nobody has used for long is closed, and so is everything by Close, and what
+// is used after it.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
-	for name, age := range map[string]time.Duration{"by age": 10 * time.Millisecond, "by Close": time.Hour} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+	for name, age := range map[string]time.Duration{"by age": 10 * time.Millisecond, "by Close": time.Hour, "after Close": time.Hour, "by other authorities": time.Hour} {
+		overBoth(t, name, func(t *testing.T, start starting) {
 			closed := make(chan struct{})
-			base := raw(t, func(_ int, c net.Conn) {
+			c := start(func(_ int, c net.Conn) {
 				reply(c, kept)
 				if _, err := c.Read(make([]byte, 1)); err == io.EOF {
 					close(closed)
 				}
-			})
-			c := client(t, base, func(c *Config) { c.IdleTimeout = age })
-			expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
-			if age == time.Hour {
+			}, func(c *Config) { c.IdleTimeout = age })
+			if name == "after Close" {
 				c.Close()
+			}
+			expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
+			switch name {
+			case "by Close":
+				c.Close()
+			case "by other authorities":
+				c.Trust(nil)
 			}
 			<-closed
 		})
 	}
 }
 
-// No more are kept than said, and none after Close.
-func TestConnectionsKeptAreBounded(t *testing.T) {
+// Authorities can be exchanged, as when their file changes.
+func TestTrust(t *testing.T) {
 	t.Parallel()
-	together := make(chan struct{})
-	var waiting atomic.Int64
-	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/together" {
-			if waiting.Add(1) == 4 {
-				close(together)
-			}
-			<-together
-		}
-	})
-	c := client(t, s.URL, func(c *Config) { c.MaxIdleConnsPerHost = 2 })
-	done := make(chan struct{})
-	for range 4 {
-		go func() { expect(t, attempt(t, c, get("/together")), fault.OK, 200, true); done <- struct{}{} }()
-	}
-	for range 4 {
-		<-done
-	}
-	p := c.pools.base
-	if n := len(p.idle); n != 2 {
-		t.Errorf("%d are kept; want 2", n)
-	}
-	c.Close()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := client(t, s.URL)
+	expect(t, attempt(t, c, get("/a")), fault.NotSent, 0, false)
+	var config Config
+	trust(s)(&config)
+	c.Trust(config.RootCAs)
 	expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
-	if n := len(p.idle); n != 0 {
-		t.Errorf("%d are kept after Close", n)
-	}
+	c.Trust(nil)
+	expect(t, attempt(t, c, get("/a")), fault.NotSent, 0, false)
 }
 
-// A server may answer a large body before it has read it.
+// A server may answer before it has read the request, and close then or not.
 func TestAnsweredBeforeItWasRead(t *testing.T) {
 	t.Parallel()
-	hold := make(chan struct{})
-	base := raw(t, func(_ int, c net.Conn) {
-		if _, err := http.ReadRequest(newReader(c)); err != nil {
-			t.Error(err)
-		}
-		_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
-		<-hold
-	})
-	c := client(t, base)
-	a := attempt(t, c, post("/a", `["`+strings.Repeat("x", 16<<20)+`"]`))
-	close(hold)
-	expect(t, a, fault.Refused, 413, false)
-}
-
-// A host that prefers HTTP/2 gets it, after one connection to find out.
-func TestHTTP2IsFound(t *testing.T) {
-	t.Parallel()
-	s, connections := counted(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor != 2 {
-			t.Errorf("asked by %s", r.Proto)
-		}
-	}, func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() })
-	c := client(t, s.URL, trust(s))
-	for range 5 {
-		expect(t, attempt(t, c, post("/a", "{}")), fault.OK, 200, true)
+	large, small := `["`+strings.Repeat("x", 16<<20)+`"]`, `["x"]`
+	for name, body := range map[string]string{"large": large, "small": small} {
+		overBoth(t, name, func(t *testing.T, start starting) {
+			hold := make(chan struct{})
+			c := start(func(_ int, c net.Conn) {
+				if _, err := http.ReadRequest(newReader(c)); err != nil {
+					t.Error(err)
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+				<-hold
+			})
+			a := attempt(t, c, post("/a", body))
+			close(hold)
+			expect(t, a, fault.Refused, 413, false)
+		})
 	}
-	if n := connections.Load(); n != 2 {
-		t.Errorf("%d connections; want one to find out, and one", n)
-	}
-}
-
-// A proxy is asked instead of the host.
-func TestProxy(t *testing.T) {
-	t.Parallel()
-	s, _ := counted(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.RequestURI != "http://dashboard.example/api/v1/a" || r.Host != "dashboard.example" {
-			t.Errorf("the proxy was asked for %s of %s", r.RequestURI, r.Host)
-		}
-	})
-	proxy, err := url.Parse(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := client(t, "http://dashboard.example/api/v1", func(c *Config) { c.Proxy = http.ProxyURL(proxy) })
-	expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
 }
 
 // Who leaves while the connection is made has sent nothing.
@@ -342,4 +334,43 @@ func TestLeftWhileDialling(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
 	expect(t, client(t, strings.Replace(base, "http:", "https:", 1)).Attempt(ctx, post("/a", "{}")), fault.Left, 0, false)
+}
+
+// A kept connection can carry the next request once its reader waits for bytes.
+// Before that it may hold some of its own, and net/http is about to close it.
+func TestConnectionWaitsForItsReader(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(c *conn){
+		"the reader waits": func(c *conn) { _, _ = c.Read(make([]byte, 1)) },
+		"closed":           func(c *conn) { _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				defer theirs.Close()
+				made, err := dialing(func(context.Context, string, string) (net.Conn, error) { return ours, nil })(t.Context(), "", "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := made.(*conn)
+				defer c.Close()
+				go func() { _, _ = theirs.Write([]byte("x")) }()
+				if n, err := c.Read(make([]byte, 10)); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+				usable := make(chan bool, 1)
+				go func() { usable <- c.usable() }()
+				synctest.Wait()
+				if len(usable) > 0 {
+					t.Fatalf("usable %t while the reader has bytes to look at", <-usable)
+				}
+				go next(c)
+				synctest.Wait()
+				if got, want := <-usable, name != "closed"; got != want {
+					t.Errorf("usable %t; want %t", got, want)
+				}
+			})
+		})
+	}
 }
