@@ -15,6 +15,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/lane"
 )
 
 // GetBudget tells the state of one budget.
@@ -163,7 +164,7 @@ func (s *Server) callOf(in *brokerv1.ExplainCallRequest) (*broker.Call, identity
 	return call, r.request, nil
 }
 
-func budgetMessage(b broker.BudgetState) *brokerv1.Budget {
+func budgetMessage(b lane.BudgetState) *brokerv1.Budget {
 	out := &brokerv1.Budget{
 		OrganizationId: b.Organization, Rate: b.Rate, Ceiling: b.Ceiling, Burst: b.Burst, Tokens: b.Tokens,
 		Waiting: int32(b.Waiting), Classes: classMessages(b.Classes), Attempts: b.Attempts, RateLimited: b.RateLimited,
@@ -175,7 +176,7 @@ func budgetMessage(b broker.BudgetState) *brokerv1.Budget {
 	return out
 }
 
-func classMessages(classes []broker.ClassState) []*brokerv1.ClassState {
+func classMessages(classes []lane.ClassState) []*brokerv1.ClassState {
 	var out []*brokerv1.ClassState
 	for _, c := range classes {
 		out = append(out, &brokerv1.ClassState{

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
-	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
@@ -147,7 +147,7 @@ func (m meeting) check(t *testing.T, h *harness, organization string) {
 	if !strings.Contains(detailOf[*errdetails.Help](st).String(), "developer.cisco.com") {
 		complain("no Help")
 	}
-	on := h.record.List(broker.AttemptFilter{Organization: organization, Operation: operation})
+	on := h.record.List(record.AttemptFilter{Organization: organization, Operation: operation})
 	if len(on) == 0 || on[0].Outcome != m.outcome || on[0].Status != m.http || !strings.HasPrefix(on[0].Verdict, "give up") {
 		complain("the record says %+v", on)
 	}

@@ -1,9 +1,9 @@
 // Package service is the broker's gRPC face, and this comment is the map of the
 // house.
 //
-//	RPC in -> chain -> identity -> handler: transcode request -> broker: admit (lane) -> dashboard: one attempt -> HTTP
-//	                                                                ^                         |
-//	                                                                '---- again ---- judge <--'
+//	RPC in -> chain -> identity -> handler: transcode request -> broker: lane (a slot) -> dashboard: one attempt -> HTTP
+//	                                                                 ^                          |
+//	                                                                 '---- again ---- judge <---'
 //	RPC out <- handler: transcode response  |  status: fault -> code + details  <--- done ---'
 //
 // Where to look:
@@ -20,9 +20,10 @@
 //	metrics.go   Prometheus, and the series of one metric; log.go and trace.go one call at a time
 //
 // The rooms below: contract (which RPCs there are), transcode (protobuf wire to
-// HTTP and back), identity and credential (who calls, with which key), broker
-// (whose budget, when, again or not), dashboard (one HTTP attempt), fault (what
-// can go wrong), telemetry (traces and logs leave the process), proxyless (gRPC
+// HTTP and back), identity and credential (who calls, with which key), broker (the
+// way of a call: a slot, an attempt, again or done) with lane (the queue in front of
+// one budget), owner (whose budget) and record (what became of attempts) below it,
+// dashboard (one HTTP attempt), fault (what can go wrong), telemetry (traces and logs leave the process), proxyless (gRPC
 // told by a control plane), and sandbox (a simulated Dashboard to run all of it against).
 // admin is the operator's port, where metrics are read.
 // ratelimit, beside service, holds the arithmetic of the budget.

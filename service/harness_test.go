@@ -21,6 +21,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
@@ -30,7 +32,7 @@ type harness struct {
 	contract *contract.Contract
 	sandbox  *sandbox.Sandbox
 	broker   *broker.Broker
-	record   *broker.Record
+	record   *record.Record
 	server   *service.Server
 	conn     *grpc.ClientConn
 	own      brokerv1.BrokerServiceClient
@@ -53,8 +55,8 @@ type plan struct {
 
 // fast lifts our own limits, so that a test that is not about them need not wait.
 func fast(c *broker.Config) {
-	c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 1e6, 1e6, 1e6, 1e6
-	c.CautiousRate, c.CautiousBurst = 1e6, 1e6
+	c.Budgets.Rate, c.Budgets.Burst, c.Budgets.AddressRate, c.Budgets.AddressBurst = 1e6, 1e6, 1e6, 1e6
+	c.Budgets.CautiousRate, c.Budgets.CautiousBurst = 1e6, 1e6
 }
 
 func build(t testing.TB, p plan) *harness {
@@ -85,9 +87,9 @@ func build(t testing.TB, p plan) *harness {
 	client, err := dashboard.New(clientConfig)
 	must(err)
 	t.Cleanup(client.Close)
-	h.record = broker.NewRecord(broker.RecordConfig{Since: time.Now()})
+	h.record = record.New(record.Config{Since: time.Now()})
 	metrics := service.NewMetrics()
-	config := broker.Config{Dashboard: client, Scheduler: ratelimit.NewLocal(), Record: h.record, Observer: metrics}
+	config := broker.Config{Dashboard: client, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Record: h.record, Observer: metrics}
 	if p.broker != nil {
 		p.broker(&config)
 	}

@@ -20,9 +20,9 @@ const module = "github.com/merakibroker/merakibroker/"
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
 	"service": {"service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
-		"service/identity", "service/transcode", "ratelimit", "gen"},
+		"service/identity", "service/lane", "service/record", "service/transcode", "ratelimit", "gen"},
 	"service/admin":                 {},
-	"service/broker":                {"service/dashboard", "service/fault", "ratelimit", "gen"},
+	"service/broker":                {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract":              {"gen"},
 	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "gen"},
 	"service/credential/secretfile": {},
@@ -30,6 +30,9 @@ var allowed = map[string][]string{
 	"service/fault":                 {},
 	"service/identity":              {"service/credential/secretfile", "service/fault", "gen"},
 	"service/proxyless":             {},
+	"service/lane":                  {"service/fault", "ratelimit", "gen"},
+	"service/owner":                 {"service/fault"},
+	"service/record":                {"service/fault"},
 	"service/outcome":               {"service/broker", "service/fault"},
 	"service/rest":                  {"service/fault"},
 	"service/sandbox":               {"service/contract", "service/sandbox/document", "service/sandbox/inventory", "gen"},

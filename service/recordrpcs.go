@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
-	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 // ListAttempts gives attempts of the recent past, newest first.
@@ -21,7 +21,7 @@ func (s *Server) ListAttempts(ctx context.Context, in *brokerv1.ListAttemptsRequ
 	if err := within(ctx, in.GetOrganizationId()); err != nil {
 		return nil, err
 	}
-	filter := broker.AttemptFilter{
+	filter := record.AttemptFilter{
 		Organization: in.GetOrganizationId(), Operation: in.GetOperation(), Caller: in.GetCaller(),
 		Outcome: fault.Outcome(in.GetOutcome()), Limit: int(in.GetPageSize()),
 	}
@@ -62,7 +62,7 @@ func (s *Server) GetUpstreamHealth(ctx context.Context, in *brokerv1.GetUpstream
 	return out, nil
 }
 
-func healthWindows(windows []broker.HealthWindow) []*brokerv1.HealthWindow {
+func healthWindows(windows []record.HealthWindow) []*brokerv1.HealthWindow {
 	out := make([]*brokerv1.HealthWindow, len(windows))
 	for i, w := range windows {
 		out[i] = &brokerv1.HealthWindow{
@@ -117,14 +117,14 @@ func (s *Server) CompareTelemetry(ctx context.Context, in *brokerv1.CompareTelem
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := broker.ParseTelemetry(answer.Body)
+	theirs, err := record.ParseTelemetry(answer.Body)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Malformed, Operation: telemetryOperation, Detail: "the vendor's telemetry cannot be read", Cause: err}
 	}
 	return telemetryResponse(s.record.Compare(organization, theirs, now)), nil
 }
 
-func telemetryResponse(c broker.Comparison) *brokerv1.CompareTelemetryResponse {
+func telemetryResponse(c record.Comparison) *brokerv1.CompareTelemetryResponse {
 	out := &brokerv1.CompareTelemetryResponse{Ours: c.Ours, Theirs: c.Theirs, NeverArrived: c.NeverArrived}
 	if !c.Start.IsZero() {
 		out.StartTime, out.EndTime = timestamppb.New(c.Start), timestamppb.New(c.End)

@@ -15,6 +15,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/transcode"
 )
 
@@ -23,7 +24,7 @@ type Config struct {
 	Contract *contract.Contract
 	Broker   *broker.Broker
 	// Record is the one that the broker writes.
-	Record *broker.Record
+	Record *record.Record
 	// Access says who calls, what they may, and with which key.
 	Access Access
 	// Metrics that the broker observes too; one is made when nil.
@@ -47,7 +48,7 @@ type Server struct {
 
 	contract *contract.Contract
 	broker   *broker.Broker
-	record   *broker.Record
+	record   *record.Record
 	access   Access
 	metrics  *Metrics
 	drift    *driftLog

@@ -16,6 +16,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
 )
 
 // admission runs the Go benchmarks of one admission when nobody waits: of the
@@ -23,7 +24,7 @@ import (
 func admission(ctx context.Context, r *run) error {
 	for _, b := range []struct{ what, name, room string }{
 		{"one budget (ratelimit.Local.Take)", "BenchmarkAdmit", "ratelimit"},
-		{"organization and address (a lane)", "BenchmarkAdmission", "service/broker"},
+		{"organization and address (a lane)", "BenchmarkAdmission", "service/lane"},
 	} {
 		r.progress.says("go test -bench %s ./%s", b.name, b.room)
 		took, allocs, err := goBenchmark(ctx, b.name, b.room, r.number(10, 2))
@@ -111,8 +112,11 @@ func idleOrganizations(ctx context.Context, n int) (float64, error) {
 		return 0, fmt.Errorf("the contract has no operation %s", question)
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: instant{}, Scheduler: ratelimit.NewLocal(), Lanes: n, CacheBytes: -1,
-		AddressRate: 1e6, AddressBurst: 1e6, // the address is not what this is about
+		Dashboard: instant{}, CacheBytes: -1,
+		Budgets: lane.Config{
+			Scheduler: ratelimit.NewLocal(), Lanes: n,
+			AddressRate: 1e6, AddressBurst: 1e6, // the address is not what this is about
+		},
 	})
 	if err != nil {
 		return 0, err

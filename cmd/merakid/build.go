@@ -25,6 +25,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 	"github.com/merakibroker/merakibroker/service/telemetry"
 )
@@ -86,13 +88,13 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 	if err != nil {
 		return nil, err
 	}
-	record := broker.NewRecord(broker.RecordConfig{Since: time.Now()})
-	b, err := d.broker(ctx, c, files, metrics, record, log)
+	attempts := record.New(record.Config{Since: time.Now()})
+	b, err := d.broker(ctx, c, files, metrics, attempts, log)
 	if err != nil {
 		return nil, err
 	}
 	d.server, err = service.New(service.Config{
-		Contract: contracts, Broker: b, Record: record, Access: access, Metrics: metrics, Log: log,
+		Contract: contracts, Broker: b, Record: attempts, Access: access, Metrics: metrics, Log: log,
 		Reflect: loopback(c.Listen), UserAgent: c.UserAgent,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(c, transport, log),
@@ -194,7 +196,7 @@ func (d *daemon) underneath(c *Config, transport credentials.TransportCredential
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, record *broker.Record, log *slog.Logger) (*broker.Broker, error) {
+func (d *daemon) broker(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, log *slog.Logger) (*broker.Broker, error) {
 	client, err := dashboard.New(dashboard.Config{BaseURL: c.Upstream, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment})
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
@@ -205,9 +207,12 @@ func (d *daemon) broker(ctx context.Context, c *Config, files *secretfile.Watche
 		return nil, err
 	}
 	b, err := broker.New(broker.Config{
-		Dashboard: client, Scheduler: scheduler, Record: record, Observer: metrics,
-		Rate: c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
-		AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
+		Dashboard: client, Record: attempts, Observer: metrics,
+		Budgets: lane.Config{
+			Scheduler: scheduler,
+			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
+			AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
+		},
 		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes,
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
 )
 
 // errNoSlot is a bug: an attempt without a slot. It is not made.
@@ -15,8 +16,8 @@ var errNoSlot = errors.New("broker: an attempt without a slot was not made")
 // attempt spends a slot on one HTTP request. It is the only place that asks the
 // Dashboard for anything, so whatever the broker sends, for whatever purpose,
 // has been granted by the lanes whose budget it spends.
-func (b *Broker) attempt(ctx context.Context, s *slot, r *dashboard.Request) *dashboard.Answer {
-	if !s.spend() {
+func (b *Broker) attempt(ctx context.Context, s *lane.Slot, r *dashboard.Request) *dashboard.Answer {
+	if !s.Spend() {
 		return &dashboard.Answer{Outcome: fault.NotSent, Err: errNoSlot, Start: time.Now()}
 	}
 	b.attempts.Add(1)

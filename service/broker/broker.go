@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -11,28 +10,28 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/owner"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 // A Broker takes calls to the Dashboard. It is safe for concurrent use.
 type Broker struct {
-	config    Config
-	observer  Observer
-	house     *house
-	lanes     *lanes
-	owners    *owners
-	hydration hydration
-	hosts     hosts
-	services  serviceTimes
-	retries   retryBudget
-	gates     gates
-	flights   flights
-	cache     *cache
-	record    *Record
-	seed      maphash.Seed // of what calls ask for, in short
+	config   Config
+	observer Observer
+	life     *lane.Lifecycle
+	lanes    *lane.Lanes
+	owners   *owner.Directory
+	services serviceTimes
+	retries  retryBudget
+	gates    gates
+	flights  flights
+	cache    *cache
+	record   *record.Record
 
-	// granted counts slots that were given to calls, attempts the slots that were
-	// spent: what left. They differ by what waits to leave at this moment.
-	granted, attempts atomic.Int64
+	// attempts counts what left. Slots that are granted and not spent wait to leave
+	// at this moment.
+	attempts atomic.Int64
 }
 
 // New makes a Broker.
@@ -41,20 +40,20 @@ func New(c Config) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := newHouse(c)
-	b := &Broker{
-		config: c, observer: c.Observer, house: h, lanes: newLanes(h), record: c.Record, seed: maphash.MakeSeed(),
-		owners: newOwners(c.Owners, c.OwnerAge, c.MissAge),
-		cache:  newCache(c.CacheBytes),
-		gates:  gates{batches: c.Batches, hold: c.BatchHold, drain: h.drained},
-		hosts:  hosts{age: c.HostAge},
+	life := lane.NewLifecycle()
+	lanes, err := lane.New(c.Budgets, life)
+	if err != nil {
+		return nil, err
 	}
-	b.hosts.m.limit = 10_000
-	b.hydration.m.limit = 1000
-	if b.record == nil {
-		b.record = NewRecord(RecordConfig{Attempts: 1000, Organizations: 100})
+	owners, err := owner.New(c.Owners)
+	if err != nil {
+		return nil, err
 	}
-	return b, nil
+	return &Broker{
+		config: c, observer: c.Observer, life: life, lanes: lanes, owners: owners, record: c.Record,
+		cache: newCache(c.CacheBytes),
+		gates: gates{batches: c.Batches, hold: c.BatchHold, drain: life.Drained()},
+	}, nil
 }
 
 // Do makes a call, and returns when it is done or cannot be. The error is always
@@ -63,8 +62,8 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	if f := check(c); f != nil {
 		return nil, f
 	}
-	if b.house.draining.Load() {
-		return nil, draining(c.Operation.GetId())
+	if b.life.Draining() {
+		return nil, fault.Stopping(c.Operation.GetId())
 	}
 	if f := refuseRepeated(c); f != nil {
 		return nil, f
@@ -116,19 +115,15 @@ func check(c *Call) *fault.Error {
 // Drain refuses new calls and those that wait without having sent anything.
 // Calls that have are finished. It returns at once.
 func (b *Broker) Drain() {
-	b.house.drain()
-	for _, l := range b.lanes.all() {
-		l.mu.Lock()
-		l.refuseAll(refusedDraining, false)
-		l.mu.Unlock()
-	}
+	b.life.Drain()
+	b.lanes.Drain()
 }
 
 // Close ends what Drain has left, and returns when no goroutine of the broker's
 // runs any more. It does not close the Dashboard or the Scheduler.
 func (b *Broker) Close() {
 	b.Drain()
-	b.house.close()
+	b.life.Close()
 }
 
 // Attempts is how many HTTP requests have left, of every kind: for calls, pages,
@@ -136,29 +131,33 @@ func (b *Broker) Close() {
 func (b *Broker) Attempts() int64 { return b.attempts.Load() }
 
 // Granted is how many slots have been given out. Every attempt has spent one.
-func (b *Broker) Granted() int64 { return b.granted.Load() }
+func (b *Broker) Granted() int64 { return b.lanes.Granted() }
 
 // Record is where every attempt is put down.
-func (b *Broker) Record() *Record { return b.record }
+func (b *Broker) Record() *record.Record { return b.record }
+
+// Budget is the state of an organization's budget, or for an empty id the egress
+// address's. Of one that nobody has drawn on it tells what it would be.
+func (b *Broker) Budget(organization string) lane.BudgetState { return b.lanes.Budget(organization) }
+
+// Budgets gives the budgets that have changed since a version: see lane.Lanes.
+func (b *Broker) Budgets(since uint64, organizations ...string) (changed []lane.BudgetState, version uint64) {
+	return b.lanes.Budgets(since, organizations...)
+}
+
+// Waiting counts the calls that wait in all lanes, by the kind of the budget.
+func (b *Broker) Waiting() map[string]int { return b.lanes.Waiting() }
 
 // note puts an attempt on record.
 func (b *Broker) note(j *journey, a *dashboard.Answer, v verdict) {
 	operation := j.call.Operation.GetId()
 	b.observer.Judged(operation, v.action.String())
-	b.record.Add(Attempt{
+	b.record.Add(record.Attempt{
 		Start: a.Start, Duration: a.Duration, Operation: operation, Organization: j.organization,
 		Caller: j.call.Caller, Method: j.call.method(), Status: a.Status, Outcome: a.Outcome,
 		RequestID: a.RequestID, Host: a.Host, Error: a.Describe(),
 		Number: j.history.number, Verdict: v.String(),
 	})
-}
-
-// draining is the fault of a call that comes too late to this replica.
-func draining(operation string) *fault.Error {
-	return &fault.Error{
-		Kind: fault.Draining, Operation: operation,
-		Detail: "this replica of the broker is stopping and has sent nothing: call another one",
-	}
 }
 
 // crashed is the fault of a call that met a bug.

@@ -9,6 +9,8 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/owner"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 func TestCallsStayWithinTheBudget(t *testing.T) {
@@ -89,7 +91,7 @@ func TestEveryAttemptPays(t *testing.T) {
 		if got := d.requests[4].Host; got != "https://n1.meraki.com" {
 			t.Errorf("host %q", got)
 		}
-		if n := len(b.Record().List(AttemptFilter{})); n != 5 {
+		if n := len(b.Record().List(record.AttemptFilter{})); n != 5 {
 			t.Errorf("%d attempts on record", n)
 		}
 	})
@@ -209,7 +211,7 @@ func TestOwnLimitDoesNotShrinkTheOrganization(t *testing.T) {
 		return ok("{}")
 	}}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
-		b.owners.learn(time.Now(), []fact{{serial: "Q2", organization: "1"}})
+		b.owners.Learn(time.Now(), []owner.Fact{{Serial: "Q2", Organization: "1"}})
 		ping := func() *Call {
 			c := device("Q2", 0)
 			c.Operation = operation("createDeviceLiveToolsPing", apiv1.Verb_VERB_POST, apiv1.Scope_SCOPE_DEVICE)

@@ -13,6 +13,8 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
 // A fakeDashboard answers as its function says, after a time, and remembers when
@@ -86,7 +88,7 @@ func status(code int, messages ...string) *dashboard.Answer {
 // Inside a bubble, close it by hand.
 func testBroker(t testing.TB, d *fakeDashboard, change ...func(*Config)) *Broker {
 	t.Helper()
-	c := Config{Dashboard: d, Scheduler: ratelimit.NewLocal(), HydrateAfter: -1}
+	c := Config{Dashboard: d, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Owners: owner.Config{PrefetchAfter: -1}}
 	for _, f := range change {
 		f(&c)
 	}

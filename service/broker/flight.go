@@ -67,7 +67,7 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 	for {
 		f, joined := b.board(ctx, c, key, moot != nil)
 		if f == nil {
-			return nil, draining(c.Operation.GetId())
+			return nil, fault.Stopping(c.Operation.GetId())
 		}
 		if !joined && !f.apart {
 			return b.lead(ctx, f, key)
@@ -81,7 +81,7 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 			return nil, nil
 		case <-ctx.Done():
 			b.flights.leave(f)
-			return nil, ended(c.Operation.GetId(), ctx.Err(), "waiting for its answer")
+			return nil, fault.Ended(c.Operation.GetId(), ctx.Err(), "waiting for its answer")
 		}
 		switch {
 		case f.fault != nil && joined && f.early(ctx):
@@ -109,13 +109,13 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 		if f.done == nil {
 			f.done = make(chan struct{})
 		}
-		f.journey.raise(c.Priority)
+		f.journey.slot.Raise(c.Priority)
 		return f, true
 	}
 	f = &flight{members: 1, apart: mayLeave || time.Until(deadline) < unhurried}
-	f.life.begin(b.house.ctx, deadline, f.apart)
+	f.life.begin(b.life.Context(), deadline, f.apart)
 	f.journey.ctx, f.journey.call = &f.life, c
-	if started := f.apart && b.sendOff(f, key) || !f.apart && b.house.begin(); !started {
+	if started := f.apart && b.sendOff(f, key) || !f.apart && b.life.Begin(); !started {
 		f.life.end(nil)
 		return nil, false
 	}
@@ -130,12 +130,12 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 func (b *Broker) sendOff(f *flight, key readKey) bool {
 	call := *f.journey.call // the caller's own may be gone before the flight ends
 	f.journey.call, f.done = &call, make(chan struct{})
-	return b.house.spawn(func() { b.fly(f, key) })
+	return b.life.Spawn(func() { b.fly(f, key) })
 }
 
 // lead makes the read of a flight in the goroutine of its leader.
 func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fault.Error) {
-	defer b.house.end()
+	defer b.life.End()
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			f.life.end(context.DeadlineExceeded)
@@ -146,7 +146,7 @@ func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fa
 	})()
 	b.fly(f, key)
 	if err := ctx.Err(); f.fault == nil && errors.Is(err, context.Canceled) {
-		return nil, ended(f.journey.call.Operation.GetId(), err, "waiting for its answer") // it stayed for others
+		return nil, fault.Ended(f.journey.call.Operation.GetId(), err, "waiting for its answer") // it stayed for others
 	}
 	return f.answer, f.fault
 }

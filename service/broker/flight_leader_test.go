@@ -10,6 +10,7 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 // slower changes how long the fake Dashboard takes from the next attempt on.
@@ -87,7 +88,7 @@ func leaderOutOfTimeInTheQueue(t *testing.T, patience time.Duration) {
 		var wg sync.WaitGroup
 		c := read("1", 1)
 		c.Priority = ratelimit.Bulk
-		for b.lanes.organization("1").take(time.Now()) {
+		for b.config.Budgets.Scheduler.(*ratelimit.Local).Take(time.Now(), ratelimit.Budget{Key: "organization:1", Rate: 10, Burst: 8}) {
 		}
 		wg.Go(func() { do(t, b, time.Minute, read("1", 0)) }) // meets the 429
 		synctest.Wait()
@@ -252,7 +253,7 @@ func TestDrainAndCloseInFlight(t *testing.T) {
 				})
 				synctest.Wait()
 				b.Close()
-				if list := b.Record().List(AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
+				if list := b.Record().List(record.AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
 					t.Errorf("closed before the attempt was over: %+v", list)
 				}
 				wg.Wait()

@@ -12,6 +12,7 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 func TestIdenticalReadsAreOneAttempt(t *testing.T) {
@@ -128,7 +129,7 @@ func TestLastToLeaveEndsTheAttempt(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if list := b.Record().List(AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
+		if list := b.Record().List(record.AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
 			t.Errorf("record: %+v", list)
 		}
 	})

@@ -67,10 +67,10 @@ func (g *gates) enter(j *journey) (leave func(), f *fault.Error) {
 	err := g.wait(j.ctx, key, limit)
 	j.queue += time.Since(begun)
 	if err == errDraining {
-		return nil, draining(operation)
+		return nil, fault.Stopping(operation)
 	}
 	if err != nil {
-		return nil, ended(operation, err, "waiting for others of its kind to finish, of which the organization may have "+
+		return nil, fault.Ended(operation, err, "waiting for others of its kind to finish, of which the organization may have "+
 			map[bool]string{true: "one", false: "only a few"}[limit == 1]+" at a time")
 	}
 	return func() { g.leave(key) }, nil

@@ -10,6 +10,7 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
 func batch(organization string) *Call {
@@ -131,16 +132,16 @@ func TestNetworksAreDeletedOneAtATime(t *testing.T) {
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		var crowd crowdOf
 		crowd.delay(d, time.Second, "", t)
-		var facts []fact
+		var facts []owner.Fact
 		var calls []*Call
 		for i := range 4 {
 			id := fmt.Sprint("N_", i)
-			facts = append(facts, fact{network: id, organization: "1"})
+			facts = append(facts, owner.Fact{Network: id, Organization: "1"})
 			c := network(id, 0)
 			c.Operation, c.Path = operation(deleteNetwork, apiv1.Verb_VERB_DELETE, apiv1.Scope_SCOPE_NETWORK), "/networks/"+id
 			calls = append(calls, c)
 		}
-		b.owners.learn(time.Now(), facts)
+		b.owners.Learn(time.Now(), facts)
 		begun := time.Now()
 		// Three make it or are on their way; the last still waits when its time is over.
 		late := 0

@@ -2,27 +2,22 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
-	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
 )
 
 // A journey is one call on its way: what it spends, what it has met so far.
 type journey struct {
 	ctx  context.Context
 	call *Call
-	// raised is a priority higher than the call's own, given by somebody more
-	// urgent who waits for the same answer; stored as priority + 1, 0 for none.
-	raised atomic.Uint32
-	waiter waiter
-	slot   slot
+	slot lane.Slot
 	// organization is the owner, where it is known. payer is the same as it was
 	// when that was decided; others may read it once addressed tells so.
 	organization, payer string
@@ -47,31 +42,6 @@ type journey struct {
 	last     *dashboard.Answer
 	verdict  verdict
 	queue    time.Duration
-}
-
-// class is the queue inside a lane that the call stands in now.
-func (j *journey) class() ratelimit.Class {
-	c := j.call.class()
-	if r := j.raised.Load(); r > 0 {
-		c.Priority = min(c.Priority, ratelimit.Priority(r-1))
-	}
-	return c
-}
-
-// raise gives the journey a higher priority, also where it waits already.
-func (j *journey) raise(p ratelimit.Priority) {
-	for {
-		old := j.raised.Load()
-		if old > 0 && ratelimit.Priority(old-1) <= p || p >= j.call.Priority {
-			return
-		}
-		if j.raised.CompareAndSwap(old, uint32(p)+1) {
-			break
-		}
-	}
-	if l := j.waiter.at.Load(); l != nil {
-		l.raise(&j.waiter, j.class())
-	}
 }
 
 // owner is who pays, for others to read: empty when nobody in particular does, or
@@ -106,15 +76,15 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 	j.key = j.call.Key
 	host, path, query := j.call.Host, j.call.Path, j.call.Query
 	if host == "" {
-		host = b.hosts.find(j.organization)
+		host = b.owners.Shards.Find(j.organization)
 	}
 	for {
-		if at, err := b.admit(j); err != nil {
-			return nil, b.stopped(j, at, err)
+		if f := b.admit(j); f != nil {
+			return nil, b.stopped(j, f)
 		}
 		if err := j.ctx.Err(); err != nil {
-			b.giveBack(&j.slot)
-			return nil, b.stopped(j, j.slot.lane, err)
+			j.slot.GiveBack()
+			return nil, b.stopped(j, j.ended(err))
 		}
 		j.sent.Store(true)
 		j.request = dashboard.Request{
@@ -129,7 +99,7 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 			return b.finish(now, j, v), nil
 		case giveUp:
 			if host != "" && answer.Outcome != fault.Limited && (answer.Outcome != fault.Refused || answer.Status == http.StatusNotFound) {
-				b.hosts.forget(j.organization) // the shard may be the wrong one by now
+				b.owners.Shards.Forget(j.organization) // the shard may be the wrong one by now
 			}
 			return nil, b.failed(j)
 		}
@@ -138,39 +108,61 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 			host, path, query = v.follow.Host, v.follow.Path, v.follow.Query
 		case host != "" && answer.Outcome != fault.Limited:
 			// A shard that fails may be the wrong one by now: the base knows.
-			b.hosts.forget(j.organization)
+			b.owners.Shards.Forget(j.organization)
 			host, path, query = "", j.call.Path, j.call.Query
 		}
 		if err := pause(j.ctx, v.after); err != nil {
-			return nil, b.stopped(j, j.slot.lane, err)
+			return nil, b.stopped(j, j.ended(err))
 		}
 	}
 }
 
 // address finds out whose budget the call spends.
 func (b *Broker) address(j *journey) *fault.Error {
-	c := j.call
-	j.slot.operation = b.lanes.operation(c.Operation, c.ID)
-	switch c.Operation.GetScope() {
-	case apiv1.Scope_SCOPE_ORGANIZATION, apiv1.Scope_SCOPE_NETWORK, apiv1.Scope_SCOPE_DEVICE:
-	default:
-		j.slot.lane = b.lanes.address
-		j.addressed.Store(true)
-		return nil
-	}
-	organization, f := b.owner(j.ctx, c)
+	organization, f := b.owner(j.ctx, j.call)
 	if f != nil {
 		return f
 	}
 	j.organization, j.payer = organization, organization
 	j.addressed.Store(true)
-	if organization == "" {
-		j.slot.lane = b.lanes.cautious(c.Key.ID())
-	} else {
-		j.slot.lane = b.lanes.organization(organization)
-		j.slot.share = b.lanes.share(organization, c)
-	}
+	b.lanes.Assign(&j.slot, payer(j.call, organization))
 	return nil
+}
+
+// payer says whose budgets a call spends that is about what an organization owns;
+// empty when it has no owner, or none is known.
+func payer(c *Call, organization string) lane.Payer {
+	p := lane.Payer{
+		Organization: organization, Operation: c.Operation, Parameter: c.ID,
+		Caller: c.Caller, Share: c.Share,
+	}
+	if owned(c) {
+		p.Credential = c.Key.ID()
+	}
+	return p
+}
+
+// admit gets a slot for the journey's next attempt. It refuses at once what
+// cannot be in time, and spends nothing on it.
+func (b *Broker) admit(j *journey) *fault.Error {
+	operation, now := j.call.Operation.GetId(), time.Now()
+	j.reckoned, _ = j.ctx.Deadline()
+	return j.slot.Acquire(j.ctx, &lane.Request{
+		Operation: operation, Path: j.call.Path, Query: j.call.Query,
+		Class: j.call.class(), Weight: j.call.weight(),
+		Sent: j.history.number > 0, Ahead: j.call.goesOn,
+		Usual: b.services.usual(operation, now), Ample: b.services.ample(operation, now),
+		Probe: func() bool {
+			j.probe = j.probe || b.services.probe(operation, now)
+			return j.probe
+		},
+	})
+}
+
+// ended is the fault of a call whose context ended while it waited for its slot, or
+// for the time to ask for one.
+func (j *journey) ended(err error) *fault.Error {
+	return fault.Ended(j.call.Operation.GetId(), err, "waiting for a slot of the budget "+j.slot.Budget())
 }
 
 // judge notes an attempt everywhere where it counts, and decides what follows.
@@ -233,44 +225,11 @@ func (b *Broker) rekey(j *journey, a *dashboard.Answer) bool {
 
 // feedback tells the budgets what the attempt taught.
 func (b *Broker) feedback(now time.Time, j *journey, a *dashboard.Answer, v verdict) {
-	main, own := j.slot.lane, j.slot.operation
-	for _, l := range [...]*lane{main, own} {
-		if l != nil {
-			l.attempts.Add(1)
-			l.touch()
-		}
-	}
-	if a.Outcome == fault.OK {
-		for _, l := range [...]*lane{main, own, j.slot.share} {
-			if l != nil {
-				l.proved.Store(true)
-			}
-		}
-	}
-	if main.address != nil {
-		main.address.attempts.Add(1)
-		main.address.touch()
-	}
-	limited := main
-	if v.own && own != nil {
-		limited = own
-	}
-	switch {
-	case v.stop > 0:
-		limited.limited.Add(1)
-		limited.sched.Stop(b.house.ctx, now, limited.budget, v.stop)
-		limited.notice()
-	case a.Status >= 200 && a.Status <= 500 && a.Outcome != fault.Limited:
-		main.sched.Succeed(b.house.ctx, now, main.budget)
-		if own != nil {
-			own.sched.Succeed(b.house.ctx, now, own.budget)
-		}
-		if ad := main.address; ad != nil {
-			if s := ad.sched.Peek(now, ad.budget); s.Rate < s.Ceiling {
-				ad.sched.Succeed(b.house.ctx, now, ad.budget)
-			}
-		}
-	}
+	j.slot.Report(now, lane.Result{
+		OK:       a.Outcome == fault.OK,
+		Answered: a.Status >= 200 && a.Status <= 500 && a.Outcome != fault.Limited,
+		Stop:     v.stop, Own: v.own,
+	})
 	if crowded(j.call.Operation.GetId(), a) == reasonBatches {
 		b.gates.crowd(now, j.organization)
 	}
@@ -281,11 +240,11 @@ func (b *Broker) finish(now time.Time, j *journey, v verdict) *Answer {
 	a := j.last
 	b.learn(now, j, a)
 	if j.history.hops > 0 && a.Host != "" {
-		b.hosts.learn(now, j.organization, a.Host)
+		b.owners.Shards.Learn(now, j.organization, a.Host)
 	}
 	out := &Answer{
 		Status: a.Status, Body: a.Body, Next: a.Next, Prev: a.Prev, Organization: j.organization,
-		RequestID: a.RequestID, Attempts: j.attempts, Queue: j.queue, Cache: CacheMiss,
+		RequestID: a.RequestID, Attempts: j.attempts, Queue: j.queue + j.slot.Waited(), Cache: CacheMiss,
 	}
 	if v.gone {
 		out.Status, out.Body = 204, nil
@@ -297,26 +256,25 @@ func (b *Broker) finish(now time.Time, j *journey, v verdict) *Answer {
 func (b *Broker) failed(j *journey) *fault.Error {
 	if j.last.Status == 404 && j.organization != "" && j.call.Operation.GetScope() != apiv1.Scope_SCOPE_ORGANIZATION {
 		// The network or device may have gone to another organization.
-		b.owners.forget(time.Now(), j.call.ID, false)
+		b.owners.Doubt(time.Now(), j.call.ID)
 		b.distrust(j)
 	}
 	deadline, _ := j.ctx.Deadline()
 	return faultOf(failure{
 		call: j.call, answer: j.last, history: j.history, verdict: j.verdict, attempts: j.attempts,
-		budget: j.slot.lane.budget.Key, now: time.Now(), deadline: deadline,
+		budget: j.slot.Budget(), now: time.Now(), deadline: deadline,
 	})
 }
 
-// stopped is the fault of a call that came to an end while it waited. Before the
-// first attempt that is all there is to say. After it the last attempt counts: a
-// write that may have been executed does not become a refusal by waiting for
-// another slot.
-func (b *Broker) stopped(j *journey, at *lane, err error) *fault.Error {
-	if b.house.ctx.Err() != nil && j.history.number == 0 {
-		return draining(j.call.Operation.GetId())
-	}
-	waited := b.refusedIn(j, at, err)
+// stopped is the fault of a call that came to an end while it waited, which waited
+// tells of. Before the first attempt that is all there is to say. After it the last
+// attempt counts: a write that may have been executed does not become a refusal by
+// waiting for another slot.
+func (b *Broker) stopped(j *journey, waited *fault.Error) *fault.Error {
 	if j.history.number == 0 {
+		if b.life.Context().Err() != nil {
+			return fault.Stopping(j.call.Operation.GetId())
+		}
 		return waited
 	}
 	f := b.failed(j)
@@ -329,16 +287,6 @@ func (b *Broker) stopped(j *journey, at *lane, err error) *fault.Error {
 	}
 	f.RetryAfter = max(f.RetryAfter, waited.RetryAfter)
 	return f
-}
-
-// ended is the fault of a call whose context ended while it was doing something.
-func ended(operation string, err error, doing string) *fault.Error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return &fault.Error{Kind: fault.DeadlineExceeded, Operation: operation, Cause: err,
-			Detail: "the deadline passed while the call was " + doing + "; nothing is on its way any more"}
-	}
-	return &fault.Error{Kind: fault.Cancelled, Operation: operation, Cause: err,
-		Detail: "the caller left while the call was " + doing + "; nothing is on its way any more"}
 }
 
 // pause waits for d, or until the context ends.

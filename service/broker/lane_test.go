@@ -24,6 +24,8 @@ type load struct {
 	timeout  time.Duration
 }
 
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
 // An outcome is what became of one call.
 type outcome struct {
 	caller string
@@ -265,7 +267,7 @@ func TestFullLaneMakesRoomForOthers(t *testing.T) {
 		if refused != 1 {
 			t.Errorf("%d calls lost their place, want 1", refused)
 		}
-	}, func(c *Config) { c.LaneLength = 20 })
+	}, func(c *Config) { c.Budgets.Length = 20 })
 }
 
 func TestAddressIsPaidWithTheOrganization(t *testing.T) {
@@ -290,42 +292,7 @@ func TestAddressIsPaidWithTheOrganization(t *testing.T) {
 			t.Errorf("300 calls over an address with 20/s took %v, want 14.5 s", took)
 		}
 		bucketCheck(t, d.times, 20, 10)
-	}, func(c *Config) { c.AddressRate, c.AddressBurst = 20, 10 })
-}
-
-func TestAStoppedOrganizationHoldsNoSlotOfTheAddress(t *testing.T) {
-	d := &fakeDashboard{}
-	inBubble(t, d, func(t *testing.T, b *Broker) {
-		l := b.lanes.organization("1")
-		l.sched.Stop(t.Context(), time.Now(), l.budget, 10*time.Second)
-		c := read("1", 0)
-		c.Priority = ratelimit.Bulk
-		done := make(chan struct{})
-		go func() { defer close(done); _, _ = b.Do(t.Context(), c) }()
-		synctest.Wait()
-		if s := b.Budget(""); s.Tokens < s.Burst {
-			t.Errorf("the address has %v of %v tokens while the only call is stopped", s.Tokens, s.Burst)
-		}
-		<-done
-	})
-}
-
-func TestIdleLanesAreDropped(t *testing.T) {
-	d := &fakeDashboard{}
-	inBubble(t, d, func(t *testing.T, b *Broker) {
-		for i := range 100 {
-			b.lanes.organization(string(rune('A' + i)))
-		}
-		if err := pause(t.Context(), idleLane+time.Second); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 20 {
-			b.lanes.organization(string(rune(1000 + i)))
-		}
-		if n := len(b.lanes.all()); n > 21 {
-			t.Errorf("%d lanes are left, want the 20 new ones and the address's", n)
-		}
-	}, func(c *Config) { c.Lanes = 50 })
+	}, func(c *Config) { c.Budgets.AddressRate, c.Budgets.AddressBurst = 20, 10 })
 }
 
 // TestNeverMoreThanTheBudget offers random sequences of calls, departures and

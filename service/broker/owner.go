@@ -1,221 +1,144 @@
 package broker
 
 import (
-	"strings"
-	"sync"
+	"context"
+	"net/url"
 	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
-// owners is who owns which network and device, as answers have told. A network
-// belongs to an organization. A device belongs to a network, whose organization
-// pays; only a device that is in no network is kept with an organization of its
-// own, so that a network that moves takes its devices along.
-type owners struct {
-	age, missAge time.Duration
-
-	mu       sync.Mutex
-	networks generations[string, ownership] // by network id
-	devices  generations[string, ownership] // by serial
-	// misses are ids of which a credential could learn no owner.
-	misses generations[missKey, time.Time]
-	// waits are those who wait for an owner to be learned, whoever learns it.
-	waits map[string][]chan struct{}
-	// unpaid counts attempts that a network's organization owes once it is known:
-	// a look-up of a device names its network only.
-	unpaid map[string]int
-}
-
-// mostUnpaid bounds the networks of which an attempt is owed.
-const mostUnpaid = 10_000
-
-// A bill is what an organization owes for look-ups.
-type bill struct {
-	organization string
-	attempts     int
-}
-
-// An ownership is one fact and when it was learned.
-type ownership struct {
-	organization, network string
-	at                    time.Time
-}
-
-type missKey struct{ credential, id string }
-
-func newOwners(limit int, age, missAge time.Duration) *owners {
-	o := &owners{age: age, missAge: missAge, waits: make(map[string][]chan struct{})}
-	o.networks.limit, o.devices.limit, o.misses.limit = limit, limit, min(limit, 10_000)
-	return o
-}
-
-// network gives the organization of a network; empty when it is not known.
-func (o *owners) network(now time.Time, id string) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.networkLocked(now, id)
-}
-
-func (o *owners) networkLocked(now time.Time, id string) string {
-	e, ok := o.networks.get(id)
-	if !ok {
-		return ""
+// The operations that answer who owns something. They are calls like any other,
+// shared with callers who happen to ask the same.
+var (
+	askNetwork = &apiv1.Operation{
+		Id: "getNetwork", Path: "/networks/{networkId}", Verb: apiv1.Verb_VERB_GET,
+		Scope: apiv1.Scope_SCOPE_NETWORK, RetryClass: apiv1.RetryClass_RETRY_CLASS_READ,
 	}
-	if now.Sub(e.at) > o.age {
-		o.networks.drop(id)
-		return ""
+	askDevice = &apiv1.Operation{
+		Id: "getDevice", Path: "/devices/{serial}", Verb: apiv1.Verb_VERB_GET,
+		Scope: apiv1.Scope_SCOPE_DEVICE, RetryClass: apiv1.RetryClass_RETRY_CLASS_READ,
 	}
-	return e.organization
+)
+
+// owned tells whether a call is about something that an organization owns.
+func owned(c *Call) bool {
+	switch c.Operation.GetScope() {
+	case apiv1.Scope_SCOPE_ORGANIZATION, apiv1.Scope_SCOPE_NETWORK, apiv1.Scope_SCOPE_DEVICE:
+		return true
+	}
+	return false
 }
 
-// device gives the organization of a device, and its network where that is
-// known but not whose it is.
-func (o *owners) device(now time.Time, serial string) (organization, network string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	e, ok := o.devices.get(serial)
-	if !ok {
-		return "", ""
+// question asks for the owner of a call's network or device.
+func (b *Broker) question(c *Call) owner.Question {
+	q := owner.Question{ID: c.ID, Hint: c.Organization, Credential: c.Key.ID()}
+	if c.Operation.GetScope() == apiv1.Scope_SCOPE_DEVICE {
+		q.Kind = owner.Device
 	}
-	if now.Sub(e.at) > o.age {
-		o.devices.drop(serial)
-		return "", ""
+	switch c.Operation.GetId() {
+	case askNetwork.Id, askDevice.Id:
+		q.Itself = true
 	}
-	if e.network != "" {
-		return o.networkLocked(now, e.network), e.network
-	}
-	return e.organization, ""
-}
-
-// missed tells whether a credential has lately found no owner of id.
-func (o *owners) missed(now time.Time, credential, id string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	at, ok := o.misses.get(missKey{credential, id})
-	return ok && now.Sub(at) <= o.missAge
-}
-
-// miss notes that a credential found no owner of id.
-func (o *owners) miss(now time.Time, credential, id string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.misses.put(missKey{credential, strings.Clone(id)}, now)
-}
-
-// A fact is what one row of an answer says: a network and its organization, a
-// device and its network, or a device in no network and its organization.
-type fact struct {
-	serial, network, organization string
-}
-
-// owe notes attempts that the organization of a network owes.
-func (o *owners) owe(network string, attempts int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.unpaid == nil {
-		o.unpaid = make(map[string]int)
-	}
-	if len(o.unpaid) < mostUnpaid {
-		o.unpaid[network] += attempts
-	}
-}
-
-// know tells whether learning a fact would change nothing. It keeps no part of its
-// arguments. A fact that was learned a while ago is learned again, so that its age
-// is right to within half of the time for which a miss is kept.
-func (o *owners) know(now time.Time, serial, network []byte, organization string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.waits) > 0 || len(o.unpaid) > 0 {
-		return false
-	}
-	same := func(e ownership, organization, network string) bool {
-		return e.organization == organization && e.network == network && now.Sub(e.at) <= o.missAge/2
-	}
-	if len(network) > 0 {
-		return (organization == "" || same(o.networks.young[string(network)], organization, "")) &&
-			(len(serial) == 0 || same(o.devices.young[string(serial)], "", string(network)))
-	}
-	return organization != "" && same(o.devices.young[string(serial)], organization, "")
-}
-
-// learn takes facts over, and gives what is now known to be owed.
-func (o *owners) learn(now time.Time, facts []fact) (due []bill) {
-	if len(facts) == 0 {
-		return nil
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, f := range facts {
-		if f.network != "" && f.organization != "" {
-			o.networks.put(f.network, ownership{organization: f.organization, at: now})
-			o.told(f.network)
-			if n := o.unpaid[f.network]; n > 0 {
-				delete(o.unpaid, f.network)
-				due = append(due, bill{f.organization, n})
+	if !c.OwnKey { // what a caller's own key may see is not for all
+		key := c.Key
+		q.Prefetch = func(kind owner.Kind, organization string) {
+			if !b.life.Draining() {
+				b.life.Spawn(func() { _ = b.preload(b.life.Context(), key, organization, kind) })
 			}
 		}
-		switch {
-		case f.serial == "":
-		case f.network != "":
-			o.devices.put(f.serial, ownership{network: f.network, at: now})
-			o.told(f.serial)
-		case f.organization != "":
-			o.devices.put(f.serial, ownership{organization: f.organization, at: now})
-			o.told(f.serial)
-		}
 	}
-	return due
+	return q
 }
 
-// forget drops what is known of an id that an answer has put in doubt. What was
-// learned within the time for which a miss is kept stays: many a 404 is about a
-// part of a network or device that exists, and must not cost a look-up each.
-func (o *owners) forget(now time.Time, id string, always bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if e, ok := o.networks.get(id); ok && (always || now.Sub(e.at) > o.missAge) {
-		o.networks.drop(id)
+// known gives the owner of what a call is about where no look-up is needed. Decided
+// tells that a look-up would bring nothing either.
+func (b *Broker) known(now time.Time, c *Call) (organization string, decided bool) {
+	switch {
+	case c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION:
+		return c.ID, true
+	case !owned(c):
+		return "", true
 	}
-	if e, ok := o.devices.get(id); ok && (always || now.Sub(e.at) > o.missAge) {
-		o.devices.drop(id)
-	}
+	return b.owners.Known(now, b.question(c))
 }
 
-// wait gives a channel that is closed when something is learned of id, or is
-// known by now, and a function that ends the waiting.
-func (o *owners) wait(now time.Time, id string) (<-chan struct{}, func()) {
-	c := make(chan struct{})
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, g := range [...]*generations[string, ownership]{&o.networks, &o.devices} {
-		if e, ok := g.get(id); ok && now.Sub(e.at) <= o.age {
-			close(c)
-			return c, func() {}
-		}
+// owner finds the organization that pays for a call; empty when nobody in
+// particular does, or it cannot be known.
+func (b *Broker) owner(ctx context.Context, c *Call) (string, *fault.Error) {
+	switch {
+	case c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION:
+		return c.ID, nil
+	case !owned(c):
+		return "", nil
 	}
-	o.waits[id] = append(o.waits[id], c)
-	return c, func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		for i, other := range o.waits[id] {
-			if other == c {
-				o.waits[id] = append(o.waits[id][:i:i], o.waits[id][i+1:]...)
-				break
-			}
-		}
-		if len(o.waits[id]) == 0 {
-			delete(o.waits, id)
-		}
-	}
+	return b.find(ctx, c, b.question(c))
 }
 
-// told wakes those who wait for id.
-func (o *owners) told(id string) {
-	if len(o.waits) == 0 {
+// find asks the directory, which may have to look up.
+func (b *Broker) find(ctx context.Context, c *Call, q owner.Question) (string, *fault.Error) {
+	organization, f := b.owners.Find(ctx, q, func(ctx context.Context, l owner.LookUp) *fault.Error {
+		return b.lookUp(ctx, c, l)
+	})
+	if f != nil {
+		f.Operation = c.Operation.GetId()
+	}
+	return organization, f
+}
+
+// lookUp asks the Dashboard for a network or device, together with all who want
+// the same with the same credential. It ends early when somebody else's answer
+// tells first.
+func (b *Broker) lookUp(ctx context.Context, c *Call, l owner.LookUp) *fault.Error {
+	op, prefix := askNetwork, "/networks/"
+	if l.Kind == owner.Device {
+		op, prefix = askDevice, "/devices/"
+	}
+	ask := &Call{
+		Operation: op, Caller: c.Caller, Weight: c.Weight, Priority: c.Priority,
+		Path: prefix + url.PathEscape(l.ID), ID: l.ID, Key: c.Key, OwnKey: c.OwnKey, Rejected: c.Rejected,
+		goesOn: l.Second,
+	}
+	_, f := b.fetch(ctx, ask, readKey{ask.Key.ID(), ask.Path, ask.Query}, l.Moot)
+	return f
+}
+
+// learn takes over what an answer says about owners, and lets the organization
+// of a call that went before its owner was known pay for what it has spent.
+func (b *Broker) learn(now time.Time, j *journey, a *dashboard.Answer) {
+	c := j.call
+	operation := c.Operation.GetId()
+	b.owners.Unsettle(now, operation, c.ID, c.Body)
+	for _, due := range b.owners.Learn(now, b.owners.News(now, operation, a.Body, j.organization)) {
+		b.lanes.Owe(due.Organization, due.Attempts)
+	}
+	switch operation {
+	case createBatch, confirmBatch, "getOrganizationActionBatch", "getOrganizationActionBatches":
+		b.gates.batch(now, j.organization, a.Body)
+	}
+	if !owned(c) || c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION {
 		return
 	}
-	for _, c := range o.waits[id] {
-		close(c)
+	organization, network := b.owners.Owned(now, b.question(c))
+	switch {
+	case organization == "" && j.organization == "" && network != "" && network != c.ID:
+		b.owners.Owe(network, len(j.attempts))
+	case organization == "" || organization == j.organization:
+	case j.organization == "":
+		b.lanes.Owe(organization, len(j.attempts))
+		j.organization = organization
+	default: // a hint, or what was known, was wrong
+		b.distrust(j)
+		j.organization = organization
 	}
-	delete(o.waits, id)
+}
+
+// distrust remembers that a call's hint has not proved true.
+func (b *Broker) distrust(j *journey) {
+	if h := j.call.Organization; h != "" && h == j.organization {
+		b.owners.Distrust(time.Now(), h, j.call.ID)
+	}
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +121,7 @@ func TestManyLookUpsBecomeOneList(t *testing.T) {
 			t.Errorf("listed %d times", n)
 		}
 		bucketCheck(t, d.times, 10, 8)
-	}, func(c *Config) { c.HydrateAfter = 3 })
+	}, func(c *Config) { c.Owners.PrefetchAfter = 3 })
 }
 
 func TestManyUnknownDevices(t *testing.T) {
@@ -157,7 +156,7 @@ func TestManyUnknownDevices(t *testing.T) {
 			t.Errorf("listed %d times", n)
 		}
 		bucketCheck(t, d.times, 10, 9)
-	}, func(c *Config) { c.HydrateAfter = 3 })
+	}, func(c *Config) { c.Owners.PrefetchAfter = 3 })
 }
 
 // TestLookUpAsksForTheIDAlone: an id that is no id leads to no other operation.
@@ -336,103 +335,4 @@ func TestMovesAndGonesAreNoticed(t *testing.T) {
 			t.Errorf("after a 404: %s", got)
 		}
 	})
-}
-
-func TestNews(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		operation, body, organization string
-		want                          []fact
-	}{
-		{"getNetwork", `{"id":"N_1","organizationId":"7","tags":["a\"id\":\"N_9\""],"productTypes":[]}`, "", []fact{{network: "N_1", organization: "7"}}},
-		{"getOrganizationNetworks", `[{"id": "N_1", "productTypes": ["x"]},{"id":"N_2","organizationId":"8"}]`, "7",
-			[]fact{{network: "N_1", organization: "7"}, {network: "N_2", organization: "8"}}},
-		{"combineOrganizationNetworks", `{"resultingNetwork":{"id":"N_3","organizationId":"7"}}`, "7", []fact{{network: "N_3", organization: "7"}}},
-		{"getDevice", `{"serial":"Q1","networkId":"N_1","details":[{"name":"Catalyst serial","value":"x"}]}`, "", []fact{{serial: "Q1", network: "N_1"}}},
-		{"getDevice", `{"serial":"Q1","networkId":null}`, "", []fact{{serial: "Q1"}}},
-		{"getOrganizationDevicesAvailabilities", `[{"serial":"Q1","network":{"id":"N_1"}}]`, "7", []fact{{serial: "Q1", network: "N_1", organization: "7"}}},
-		{"getOrganizationInventoryDevices", `{"items":[{"serial":"Q1"},{"serial":"Q2","networkId":"N_1"}],"meta":{}}`, "7",
-			[]fact{{serial: "Q1", organization: "7"}, {serial: "Q2", network: "N_1", organization: "7"}}},
-		{"getNetworkClients", `[{"id":"k1","networkId":"N_1"}]`, "7", nil},
-		{"getNetwork", `{"id":"N_1`, "", nil},
-		{"getNetwork", `}}}`, "", nil},
-		{"getNetwork", ``, "", nil},
-	} {
-		if got := newOwners(10, time.Hour, time.Minute).news(judged, c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s %s: %+v, want %+v", c.operation, c.body, got, c.want)
-		}
-	}
-}
-
-func FuzzNews(f *testing.F) {
-	f.Add([]byte(`{"id":"N_1","organizationId":"7"}`))
-	f.Add([]byte(`[{"serial":"Q1","network":{"id":"N_1"}},{"a":[[{}]]}]`))
-	f.Add([]byte(`{"\\":"\"`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if n := len(newOwners(10, time.Hour, time.Minute).news(judged, "getOrganizationNetworks", body, "1")); n > len(body) {
-			t.Errorf("%d facts in %d bytes", n, len(body))
-		}
-		newOwners(10, time.Hour, time.Minute).news(judged, "getDevice", body, "")
-	})
-}
-
-func TestGenerations(t *testing.T) {
-	t.Parallel()
-	g := generations[int, int]{limit: 100}
-	for i := range 1000 {
-		g.put(i, i)
-		g.get(0) // in use: never forgotten
-		if g.len() > 200 {
-			t.Fatalf("%d entries", g.len())
-		}
-	}
-	if _, ok := g.get(0); !ok {
-		t.Error("what is in use was forgotten")
-	}
-	for i := 901; i < 1000; i++ {
-		if _, ok := g.get(i); !ok {
-			t.Errorf("%d is among the last 100 and was forgotten", i)
-		}
-	}
-	g.drop(0)
-	if _, ok := g.get(0); ok {
-		t.Error("dropped and still there")
-	}
-}
-
-// TestWhatIsKnownIsNoNews: an answer that says what another has just said is read,
-// and nothing is kept of it. What says otherwise, or was said a while ago, is news.
-func TestWhatIsKnownIsNoNews(t *testing.T) {
-	t.Parallel()
-	o := newOwners(10, time.Hour, 30*time.Second)
-	page := `[{"serial":"Q1","networkId":"N_1"},{"serial":"Q2"}]`
-	news := func(after time.Duration, body, organization string) int {
-		return len(o.news(judged.Add(after), "getOrganizationDevices", []byte(body), organization))
-	}
-	learn := func(after time.Duration) {
-		o.learn(judged.Add(after), o.news(judged.Add(after), "getOrganizationDevices", []byte(page), "7"))
-	}
-	check := func(what string, got, want int) {
-		t.Helper()
-		if got != want {
-			t.Errorf("%s: %d facts, want %d", what, got, want)
-		}
-	}
-	check("first", news(0, page, "7"), 2)
-	learn(0)
-	check("again", news(15*time.Second, page, "7"), 0)
-	check("of another organization", news(0, page, "8"), 2)
-	check("moved", news(0, `[{"serial":"Q1","networkId":"N_2"},{"serial":"Q2","networkId":"N_1"}]`, "7"), 2)
-	check("taken out", news(0, `[{"serial":"Q1"}]`, "7"), 1)
-	check("a while ago", news(16*time.Second, page, "7"), 2)
-	learn(16 * time.Second)
-	_, done := o.wait(judged, "Q9")
-	check("somebody waits", news(16*time.Second, page, "7"), 2)
-	done()
-	check("nobody waits", news(16*time.Second, page, "7"), 0)
-	o.owe("N_9", 1)
-	check("a debt", news(16*time.Second, page, "7"), 2)
-	o.forget(judged, "N_1", true)
-	o.learn(judged.Add(16*time.Second), []fact{{network: "N_9", organization: "7"}})
-	check("forgotten", news(16*time.Second, page, "7"), 1)
 }

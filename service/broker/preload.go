@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
-	"sync"
-	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
 // listing is an operation that lists organizations, or what one of them owns. It
@@ -39,7 +38,7 @@ func (b *Broker) Preload(ctx context.Context, key dashboard.Key, organizations .
 		organizations, first = b.organizations(ctx, key)
 	}
 	for _, o := range organizations {
-		for _, kind := range [...]string{"network", "device"} {
+		for _, kind := range [...]owner.Kind{owner.Network, owner.Device} {
 			if f := b.preload(ctx, key, o, kind); f != nil && first == nil {
 				first = f
 			}
@@ -67,14 +66,14 @@ func (b *Broker) organizations(ctx context.Context, key dashboard.Key) (ids []st
 }
 
 // preload lists the networks and templates, or the devices, of an organization.
-func (b *Broker) preload(ctx context.Context, key dashboard.Key, organization, kind string) *fault.Error {
+func (b *Broker) preload(ctx context.Context, key dashboard.Key, organization string, kind owner.Kind) *fault.Error {
 	list := func(id, below, query string) *fault.Error {
 		op := listing(id, "/organizations/{organizationId}"+below, apiv1.Scope_SCOPE_ORGANIZATION)
 		return b.list(ctx, &Call{
 			Operation: op, ID: organization, Path: "/organizations/" + url.PathEscape(organization) + below, Query: query, Key: key,
 		}, func(*Answer) {})
 	}
-	if kind == "device" {
+	if kind == owner.Device {
 		return list("getOrganizationInventoryDevices", "/inventory/devices", "perPage=1000")
 	}
 	if f := list("getOrganizationNetworks", "/networks", "perPage=5000"); f != nil {
@@ -106,61 +105,4 @@ func (b *Broker) list(ctx context.Context, c *Call, each func(*Answer)) *fault.E
 		c = &next
 	}
 	return nil
-}
-
-// hydration counts look-ups by organization. Where they become many, it is
-// cheaper to list everything once: a page of a list names a thousand.
-type hydration struct {
-	mu sync.Mutex
-	m  generations[hydrationKey, *thirst]
-}
-
-type hydrationKey struct{ organization, kind string }
-
-// A thirst is how often an organization had to be looked up lately.
-type thirst struct {
-	ids    map[string]struct{} // that were looked up, until there are enough
-	since  time.Time
-	listed time.Time // when everything was last listed
-}
-
-// thirstMemory is the time within which look-ups add up, and listed is how often
-// an organization is listed at the most.
-const (
-	thirstMemory = 10 * time.Minute
-	listedOnce   = time.Hour
-)
-
-// found counts a look-up that brought an owner.
-func (h *hydration) found(b *Broker, c *Call, kind, organization string) {
-	most := b.config.HydrateAfter
-	if most < 0 || c.OwnKey { // what a caller's own key may see is not for all
-		return
-	}
-	now := time.Now()
-	key := hydrationKey{organization, kind}
-	h.mu.Lock()
-	t, ok := h.m.get(key)
-	if !ok {
-		t = &thirst{since: now}
-		h.m.put(key, t)
-	}
-	if now.Sub(t.since) > thirstMemory {
-		t.since, t.ids = now, nil
-	}
-	if t.ids == nil {
-		t.ids = make(map[string]struct{})
-	}
-	if len(t.ids) < most {
-		t.ids[c.ID] = struct{}{}
-	}
-	enough := len(t.ids) >= most && (t.listed.IsZero() || now.Sub(t.listed) > listedOnce)
-	if enough {
-		t.listed = now
-	}
-	h.mu.Unlock()
-	if enough && !b.house.draining.Load() {
-		credential := c.Key
-		b.house.spawn(func() { _ = b.preload(b.house.ctx, credential, organization, kind) })
-	}
 }

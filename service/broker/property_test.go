@@ -14,6 +14,8 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
 // A realDashboard has the buckets that the vendor documents, behind jitter on
@@ -111,18 +113,18 @@ func mixedLoad(t *testing.T, seed uint64) {
 	for i := range networks {
 		d.owners[fmt.Sprint("N_", i)] = fmt.Sprint(i % organizations)
 	}
-	b, err := New(Config{Dashboard: d, Scheduler: ratelimit.NewLocal(), HydrateAfter: int(seed/2)%2*4 - 1})
+	b, err := New(Config{Dashboard: d, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}, Owners: owner.Config{PrefetchAfter: int(seed/2)%2*4 - 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
 	known := seed%2 == 0
 	if known {
-		var facts []fact
+		var facts []owner.Fact
 		for n, o := range d.owners {
-			facts = append(facts, fact{network: n, organization: o}, fact{serial: n[2:], network: n})
+			facts = append(facts, owner.Fact{Network: n, Organization: o}, owner.Fact{Serial: n[2:], Network: n})
 		}
-		b.owners.learn(time.Now(), facts)
+		b.owners.Learn(time.Now(), facts)
 	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -187,7 +189,7 @@ func mixedLoad(t *testing.T, seed uint64) {
 	// Nothing is held back once all is over: every budget fills up again.
 	_ = pause(t.Context(), time.Minute)
 	synctest.Wait()
-	for _, s := range [...]BudgetState{b.Budget("0"), b.Budget("1"), b.Budget("2"), b.Budget("")} {
+	for _, s := range [...]lane.BudgetState{b.Budget("0"), b.Budget("1"), b.Budget("2"), b.Budget("")} {
 		if s.Tokens < s.Burst-0.01 {
 			t.Errorf("%s has %.2f of %v tokens a minute later", s.Key, s.Tokens, s.Burst)
 		}

@@ -137,7 +137,7 @@ func threeReplicas(t *testing.T, d time.Duration, loads [3][]load) (all map[stri
 		all = make(map[string][]outcome)
 		for i, loads := range loads {
 			b := testBroker(t, dashboard, func(c *Config) {
-				c.Scheduler = remote{store: store, replica: i, trip: time.Millisecond}
+				c.Budgets.Scheduler = remote{store: store, replica: i, trip: time.Millisecond}
 			})
 			defer b.Close()
 			wg.Go(func() {

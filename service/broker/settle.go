@@ -8,14 +8,6 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// The operations that settling asks the owner for: whatever the call itself is,
-// also one that would itself tell, so that a caller who may not have the answer
-// does not get it.
-var (
-	settleNetwork = &apiv1.Operation{Id: "settle", Verb: apiv1.Verb_VERB_GET, Scope: apiv1.Scope_SCOPE_NETWORK}
-	settleDevice  = &apiv1.Operation{Id: "settle", Verb: apiv1.Verb_VERB_GET, Scope: apiv1.Scope_SCOPE_DEVICE}
-)
-
 // settle finds out who owns what a call is about, asks whether the caller may
 // have it, and gives the call with the key that serves that owner. It stands
 // before everything that is shared: neither an answer at hand nor one on its way
@@ -34,18 +26,16 @@ func (b *Broker) settle(ctx context.Context, c *Call) (*Call, *fault.Error) {
 	return &settled, nil
 }
 
+// settledOwner asks for the owner whatever the call itself is, also one that would
+// itself tell, so that a caller who may not have the answer does not get it.
 func (b *Broker) settledOwner(ctx context.Context, c *Call) (string, *fault.Error) {
-	ask := *c
-	switch c.Operation.GetScope() {
-	case apiv1.Scope_SCOPE_NETWORK:
-		ask.Operation = settleNetwork
-	case apiv1.Scope_SCOPE_DEVICE:
-		ask.Operation = settleDevice
-	case apiv1.Scope_SCOPE_ORGANIZATION:
+	switch {
+	case c.Operation.GetScope() == apiv1.Scope_SCOPE_ORGANIZATION:
 		return c.ID, nil
-	default:
+	case !owned(c):
 		return "", nil
 	}
+	ask := *c
 	keys := []dashboard.Key{c.Key}
 	if c.Candidates != nil {
 		keys = c.Candidates()
@@ -53,7 +43,9 @@ func (b *Broker) settledOwner(ctx context.Context, c *Call) (string, *fault.Erro
 	var rejected *fault.Error
 	for _, key := range keys {
 		ask.Key = key
-		organization, f := b.owner(ctx, &ask)
+		q := b.question(&ask)
+		q.Itself = false
+		organization, f := b.find(ctx, &ask, q)
 		switch {
 		case f != nil && f.Kind == fault.KeyRejected:
 			rejected = f // of one organization's key, which says nothing of the others'

@@ -9,6 +9,8 @@ import (
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/owner"
 )
 
 func TestExplain(t *testing.T) {
@@ -34,7 +36,7 @@ func TestExplain(t *testing.T) {
 		if e = explain(device("Q1", 0), time.Minute); e.Attempts != 3 || e.OwnerKnown || e.Wait < time.Second {
 			t.Errorf("an unknown device: %+v", e)
 		}
-		b.owners.learn(time.Now(), []fact{{serial: "Q1", network: "N_1"}})
+		b.owners.Learn(time.Now(), []owner.Fact{{Serial: "Q1", Network: "N_1"}})
 		if e = explain(device("Q1", 0), time.Minute); e.Attempts != 2 {
 			t.Errorf("a device of a known network: %+v", e)
 		}
@@ -169,13 +171,13 @@ func TestUsualServiceTime(t *testing.T) {
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	good := Config{Dashboard: &fakeDashboard{}, Scheduler: ratelimit.NewLocal()}
+	good := Config{Dashboard: &fakeDashboard{}, Budgets: lane.Config{Scheduler: ratelimit.NewLocal()}}
 	for name, change := range map[string]func(*Config){
 		"no dashboard": func(c *Config) { c.Dashboard = nil },
-		"no scheduler": func(c *Config) { c.Scheduler = nil },
-		"rate":         func(c *Config) { c.Rate = -1 },
+		"no scheduler": func(c *Config) { c.Budgets.Scheduler = nil },
+		"rate":         func(c *Config) { c.Budgets.Rate = -1 },
 		"deadline":     func(c *Config) { c.Deadline = -time.Second },
-		"lane length":  func(c *Config) { c.LaneLength = -1 },
+		"lane length":  func(c *Config) { c.Budgets.Length = -1 },
 	} {
 		c := good
 		change(&c)

@@ -11,6 +11,7 @@ import (
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/record"
 )
 
 // TestTheServersCountIsOurs sends every kind of attempt over real connections:
@@ -58,8 +59,8 @@ func TestTheServersCountIsOurs(t *testing.T) {
 	defer client.Close()
 	b := testBroker(t, &fakeDashboard{}, func(c *Config) {
 		c.Dashboard = client
-		c.Rate, c.Burst, c.AddressRate, c.AddressBurst = 1e4, 1e3, 1e4, 1e3
-		c.CautiousRate, c.CautiousBurst = 1e4, 1e3
+		c.Budgets.Rate, c.Budgets.Burst, c.Budgets.AddressRate, c.Budgets.AddressBurst = 1e4, 1e3, 1e4, 1e3
+		c.Budgets.CautiousRate, c.Budgets.CautiousBurst = 1e4, 1e3
 	})
 	defer b.Close()
 	var wg sync.WaitGroup
@@ -89,7 +90,7 @@ func TestTheServersCountIsOurs(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, a := range b.Record().List(AttemptFilter{}) {
+	for _, a := range b.Record().List(record.AttemptFilter{}) {
 		if a.Status == 0 {
 			t.Errorf("%s %s: %s", a.Operation, a.Outcome, a.Error)
 		}

@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -233,6 +234,25 @@ func As(err error) *Error {
 		return e
 	}
 	return nil
+}
+
+// Stopping is the fault of a call that comes too late to this replica.
+func Stopping(operation string) *Error {
+	return &Error{
+		Kind: Draining, Operation: operation,
+		Detail: "this replica of the broker is stopping and has sent nothing: call another one",
+	}
+}
+
+// Ended is the fault of a call whose context ended, with err, while it was doing
+// something.
+func Ended(operation string, err error, doing string) *Error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &Error{Kind: DeadlineExceeded, Operation: operation, Cause: err,
+			Detail: "the deadline passed while the call was " + doing + "; nothing is on its way any more"}
+	}
+	return &Error{Kind: Cancelled, Operation: operation, Cause: err,
+		Detail: "the caller left while the call was " + doing + "; nothing is on its way any more"}
 }
 
 // Bad is a request that is wrong at field, found before anything was sent.

@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"sync/atomic"

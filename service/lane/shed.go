@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"time"
@@ -46,7 +46,7 @@ func (l *lane) shed(now time.Time) (next time.Duration) {
 		// as long as their deadline allows.
 		return next
 	}
-	target, interval := l.target(now), l.house.config.Interval
+	target, interval := l.target(now), l.set.config.Interval
 	for i := 0; i < len(l.queue.classes); i++ {
 		c := l.queue.classes[i]
 		if c.class.Priority > ratelimit.Normal || c.head.keep {
@@ -88,7 +88,7 @@ func (l *lane) shed(now time.Time) (next time.Duration) {
 // target is the wait above which a class stands: the configured one, or where
 // the rate has come down so far that even two calls take longer, that.
 func (l *lane) target(now time.Time) time.Duration {
-	t := l.house.config.Target
+	t := l.set.config.Target
 	if two := time.Duration(2 / l.rate(now, l.sched.Peek(now, l.budget)) * float64(time.Second)); two > t {
 		return two
 	}
@@ -98,7 +98,7 @@ func (l *lane) target(now time.Time) time.Duration {
 // room sees to it that a newcomer has a place, with the lock held: when the lane
 // is full, that of the latest call of whoever has most.
 func (l *lane) room(w *waiter, now time.Time) *refusal {
-	if l.queue.calls < l.house.config.LaneLength {
+	if l.queue.calls < l.set.config.Length {
 		return nil
 	}
 	last := l.queue.longest(w.class, w.weight)
@@ -134,7 +134,7 @@ func (l *lane) refuseAll(why string, everything bool) {
 // refuse turns a lane's refusal into what the caller is told.
 func (l *lane) refuse(operation string, r *refusal) *fault.Error {
 	if r.why == refusedDraining {
-		return draining(operation)
+		return fault.Stopping(operation)
 	}
 	e := &fault.Error{
 		Kind: fault.BudgetExhausted, Operation: operation, Budget: l.budget.Key,

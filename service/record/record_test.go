@@ -1,4 +1,4 @@
-package broker
+package record
 
 import (
 	"fmt"
@@ -10,9 +10,12 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
+// judged is a moment at which attempts end.
+var judged = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+
 func TestRecordList(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Attempts: 10})
+	r := New(Config{Attempts: 10})
 	for i := range 25 {
 		a := Attempt{
 			Start: judged.Add(time.Duration(i) * time.Second), Duration: time.Second, Number: i,
@@ -52,7 +55,7 @@ func TestRecordList(t *testing.T) {
 // Attempts are put down when they end; the list is in the order of their starts.
 func TestRecordOrder(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{})
+	r := New(Config{})
 	for i, start := range []int{5, 1, 9, 3, 7} {
 		r.Add(Attempt{Start: judged.Add(time.Duration(start) * time.Second), Number: i})
 	}
@@ -75,7 +78,7 @@ func TestRecordOrder(t *testing.T) {
 // However many there are of everything, the record stays within its bounds.
 func TestRecordBounds(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Attempts: 50, Organizations: 20})
+	r := New(Config{Attempts: 50, Organizations: 20})
 	const attempts = 10_000
 	for i := range attempts {
 		r.Add(Attempt{
@@ -98,7 +101,7 @@ func TestRecordBounds(t *testing.T) {
 
 func TestRecordConcurrently(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Attempts: 100})
+	r := New(Config{Attempts: 100})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -122,7 +125,7 @@ func TestRecordConcurrently(t *testing.T) {
 }
 
 func BenchmarkRecordAdd(b *testing.B) {
-	r := NewRecord(RecordConfig{})
+	r := New(Config{})
 	a := Attempt{Duration: 80 * time.Millisecond, Organization: "1", Operation: "getThing", Caller: "c", Method: "GET", Status: 200, Outcome: fault.OK, RequestID: "id", Host: "https://api.meraki.com", Verdict: "done"}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -1,4 +1,8 @@
-package broker
+// Package record remembers what became of attempts: the recent ones whole
+// (ring.go, words.go), older ones as counts (series.go), the verdict on the
+// Dashboard's health (health.go), and the comparison with the vendor's own count
+// of requests (telemetry.go).
+package record
 
 import (
 	"cmp"
@@ -36,8 +40,8 @@ type Attempt struct {
 	Verdict string
 }
 
-// RecordConfig bounds a Record. Every zero field has the default beside it.
-type RecordConfig struct {
+// Config bounds a Record. Every zero field has the default beside it.
+type Config struct {
 	// Attempts kept for List: 65,536, which take 4.5 MiB when all are there, of ten
 	// thousand organizations, and are eleven minutes of an egress address that
 	// spends all it may.
@@ -54,7 +58,7 @@ type RecordConfig struct {
 	Since time.Time
 }
 
-func (c *RecordConfig) defaults() {
+func (c *Config) defaults() {
 	c.Attempts = cmp.Or(max(c.Attempts, 0), 65_536)
 	c.Organizations = cmp.Or(max(c.Organizations, 0), 1000)
 	c.Threshold = cmp.Or(max(c.Threshold, 0), 0.05)
@@ -66,7 +70,7 @@ func (c *RecordConfig) defaults() {
 // in 502, 504 or a reset; this does. It is bounded in memory and safe for
 // concurrent use.
 type Record struct {
-	config RecordConfig
+	config Config
 
 	mu     sync.Mutex
 	ring   ring
@@ -76,8 +80,8 @@ type Record struct {
 	since  time.Time
 }
 
-// NewRecord makes an empty Record.
-func NewRecord(c RecordConfig) *Record {
+// New makes an empty Record.
+func New(c Config) *Record {
 	c.defaults()
 	return &Record{
 		config: c,

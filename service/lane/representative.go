@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import "github.com/merakibroker/merakibroker/ratelimit"
 
@@ -16,7 +16,7 @@ type representative struct {
 func (l *lane) represent(rep *representative, class ratelimit.Class, weight float64) {
 	a := l.address
 	if rep.active {
-		a.raise(rep.w, class)
+		a.raise(rep.w, class.Priority)
 		return
 	}
 	rep.w = &waiter{class: class, weight: weight, keep: true, tell: l}

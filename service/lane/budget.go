@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // A BudgetState is what an organization, or the egress address, may spend at one
@@ -35,16 +36,16 @@ type ClassState struct {
 
 // Budget is the state of an organization's budget, or for an empty id the egress
 // address's. Of one that nobody has drawn on it tells what it would be.
-func (b *Broker) Budget(organization string) BudgetState {
+func (ls *Lanes) Budget(organization string) BudgetState {
 	now := time.Now()
 	if organization == "" {
-		return b.lanes.address.state(now)
+		return ls.address.state(now)
 	}
-	if l := b.lanes.peek(organization); l != nil {
+	if l := ls.peek(organization); l != nil {
 		return l.state(now)
 	}
-	budget := b.lanes.budget(organization)
-	return BudgetState{Organization: organization, Key: budget.Key, State: b.config.Scheduler.Peek(now, budget)}
+	budget := ls.budget(organization)
+	return BudgetState{Organization: organization, Key: budget.Key, State: ls.config.Scheduler.Peek(now, budget)}
 }
 
 // Budgets gives the budgets of organizations and of the egress address that have
@@ -52,13 +53,13 @@ func (b *Broker) Budget(organization string) BudgetState {
 // are. A change is a call that came to wait or does no longer, or an attempt; the
 // tokens of an idle budget refill without one. With organizations it is limited
 // to these; an empty id among them is the address.
-func (b *Broker) Budgets(since uint64, organizations ...string) (changed []BudgetState, version uint64) {
-	version = b.house.changes.Load()
+func (ls *Lanes) Budgets(since uint64, organizations ...string) (changed []BudgetState, version uint64) {
+	version = ls.changes.Load()
 	if version == since {
 		return nil, version
 	}
 	now := time.Now()
-	for _, l := range b.lanes.all() {
+	for _, l := range ls.all() {
 		if l.kind != organizationLane && l.kind != addressLane || l.stamp.Load() <= since {
 			continue
 		}
@@ -73,9 +74,9 @@ func (b *Broker) Budgets(since uint64, organizations ...string) (changed []Budge
 
 // Waiting counts the calls that wait in all lanes, by the kind of the budget:
 // "organization", "address", "unknown", "operation" and "share".
-func (b *Broker) Waiting() map[string]int {
+func (ls *Lanes) Waiting() map[string]int {
 	n := make(map[string]int)
-	for _, l := range b.lanes.all() {
+	for _, l := range ls.all() {
 		l.mu.Lock()
 		n[l.kind.String()] += l.queue.calls
 		l.mu.Unlock()
@@ -111,3 +112,54 @@ func (l *lane) classes(now time.Time, lowest ratelimit.Priority) []ClassState {
 	})
 	return out
 }
+
+// A Forecast is what a call would meet if it came now.
+type Forecast struct {
+	// Budget is the key of the budget in whose lane it would wait.
+	Budget string
+	// Wait is how long it would wait for its slot.
+	Wait time.Duration
+	// Behind is what waits in that lane and would be served before it or beside it.
+	Behind []ClassState
+	// Full: the lane has no place for it.
+	Full bool
+
+	lane *lane
+}
+
+// Forecast tells what a call of a class would meet now. It spends nothing.
+func (ls *Lanes) Forecast(now time.Time, p Payer, class ratelimit.Class, weight float64) Forecast {
+	var s Slot
+	ls.Assign(&s, p)
+	l := s.payer
+	f := Forecast{Budget: l.budget.Key, lane: l}
+	for _, own := range [...]*lane{s.operation, s.share} {
+		if own != nil {
+			own.mu.Lock()
+			f.Wait = max(f.Wait, own.foresee(now, class, weight))
+			own.mu.Unlock()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.Wait = max(f.Wait, l.foresee(now, class, weight))
+	f.Behind = l.classes(now, class.Priority)
+	f.Full = l.queue.calls >= ls.config.Length && l.queue.longest(class, weight) == nil
+	return f
+}
+
+// Refusal is what a call would be told that has left for everything and takes
+// service once it has its slot; nil when it would be served.
+func (f Forecast) Refusal(operation string, service, left time.Duration) *fault.Error {
+	switch {
+	case f.Full:
+		return f.lane.refuse(operation, &refusal{why: refusedLength, after: f.Wait})
+	case f.Wait+max(service, shortestAttempt) > left:
+		return f.lane.refuse(operation, &refusal{why: refusedDeadline, wait: f.Wait, after: f.Wait + service - left})
+	}
+	return nil
+}
+
+// CautiousPace is the time between two attempts of one credential's whose owner is
+// not known.
+func (ls *Lanes) CautiousPace() time.Duration { return seconds(1 / ls.config.CautiousRate) }

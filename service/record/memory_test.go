@@ -1,4 +1,4 @@
-package broker
+package record
 
 import (
 	"fmt"
@@ -42,10 +42,10 @@ func TestAttemptsOnRecordAreSmall(t *testing.T) {
 		}
 	}
 	before := reachable()
-	none := NewRecord(RecordConfig{Attempts: 1, Organizations: 100})
+	none := New(Config{Attempts: 1, Organizations: 100})
 	add(none, 70_000)
 	aside := reachable() - before // what does not grow with the ring
-	full := NewRecord(RecordConfig{Organizations: 100})
+	full := New(Config{Organizations: 100})
 	before = reachable()
 	add(full, 70_000)
 	each := (reachable() - before - aside) / 65_536
@@ -61,7 +61,7 @@ func TestAttemptsOnRecordAreSmall(t *testing.T) {
 // attempts have failed.
 func TestBusyOrganizationsAreSmall(t *testing.T) {
 	const organizations = 50
-	r := NewRecord(RecordConfig{Attempts: 1})
+	r := New(Config{Attempts: 1})
 	before := reachable()
 	for i := range int(25 * time.Hour / time.Minute) {
 		for o := range organizations {
@@ -82,7 +82,7 @@ func TestBusyOrganizationsAreSmall(t *testing.T) {
 // TestAttemptsComeBackWhole: whatever form an attempt's parts have.
 func TestAttemptsComeBackWhole(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Attempts: 7})
+	r := New(Config{Attempts: 7})
 	whole := Attempt{
 		Start: judged.Add(123456789), Duration: 1234567 * time.Nanosecond, Operation: "getThing", Organization: "1", Caller: "c",
 		Method: "DELETE", Status: 599, Outcome: fault.Garbled, Host: "https://n1.meraki.com", Error: "it is wrong", Number: 20, Verdict: "done",
@@ -123,7 +123,7 @@ func TestAttemptsComeBackWhole(t *testing.T) {
 // TestManyAttemptsInOneSlot: counts do not end at what one counter holds.
 func TestManyAttemptsInOneSlot(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Attempts: 1})
+	r := New(Config{Attempts: 1})
 	const many = 1<<16 + 100
 	for i := range many {
 		r.Add(Attempt{Start: judged, Organization: "1", Operation: "op", Status: 200 + i%2*300, Outcome: fault.OK})
@@ -144,7 +144,7 @@ func TestManyAttemptsInOneSlot(t *testing.T) {
 func TestLongNames(t *testing.T) {
 	t.Parallel()
 	long := "x" + strings.Repeat("\u00e9", maxWord)
-	r := NewRecord(RecordConfig{})
+	r := New(Config{})
 	r.Add(Attempt{Start: judged, Organization: long, Operation: "a", Status: 404, Outcome: fault.Refused})
 	all := r.List(AttemptFilter{Organization: long})
 	if len(all) != 1 || !utf8.ValidString(all[0].Organization) || !strings.HasPrefix(long, all[0].Organization) {

@@ -1,4 +1,4 @@
-package broker
+package owner
 
 import (
 	"bytes"
@@ -31,17 +31,17 @@ var unsettling = map[string]bool{
 
 // A reading is what a teaching operation's answer has said so far.
 type reading struct {
-	owners              *owners
+	owners              *Directory
 	now                 time.Time
 	ids                 bool // an object's own id may be a network's
 	organization, named string
-	facts               []fact
+	facts               []Fact
 }
 
-// news reads what a teaching operation's answer says about owners, as far as it is
+// News reads what a teaching operation's answer says about owners, as far as it is
 // not known: most pages say what the last one like them has said. Organization is
 // the one that the call was made for; empty when not known.
-func (o *owners) news(now time.Time, operation string, body []byte, organization string) []fact {
+func (o *Directory) News(now time.Time, operation string, body []byte, organization string) []Fact {
 	ids, ok := teaching[operation]
 	if !ok {
 		return nil
@@ -67,7 +67,7 @@ func (r *reading) object(o *object) {
 	if len(o.serial) == 0 && (len(network) == 0 || organization == "") || r.owners.know(r.now, o.serial, network, organization) {
 		return
 	}
-	r.facts = append(r.facts, fact{serial: string(o.serial), network: string(network), organization: organization})
+	r.facts = append(r.facts, Fact{Serial: string(o.serial), Network: string(network), Organization: organization})
 }
 
 // An object is what the walk keeps of a JSON object: the values of a few of its
@@ -180,6 +180,19 @@ func space(doc []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// Unsettle forgets what an operation puts in doubt, if it is one after which an
+// owner may be another one: what its path and its body name.
+func (o *Directory) Unsettle(now time.Time, operation, id string, body []byte) {
+	if !unsettling[operation] {
+		return
+	}
+	for _, id := range namedIn(id, body) {
+		if id != "" {
+			o.forget(now, id, true)
+		}
+	}
 }
 
 // namedIn lists the ids that an unsettling call names: of its path, and of the

@@ -1,4 +1,4 @@
-package broker
+package owner
 
 import (
 	"sync"
@@ -19,8 +19,8 @@ type shard struct {
 	at   time.Time
 }
 
-// find gives the shard of an organization; empty for the configured base.
-func (h *hosts) find(organization string) string {
+// Find gives the shard of an organization; empty for the configured base.
+func (h *hosts) Find(organization string) string {
 	if organization == "" {
 		return ""
 	}
@@ -40,8 +40,8 @@ func (h *hosts) find(organization string) string {
 	return s.host
 }
 
-// learn remembers that host answered for an organization after a redirect.
-func (h *hosts) learn(now time.Time, organization, host string) {
+// Learn remembers that host answered for an organization after a redirect.
+func (h *hosts) Learn(now time.Time, organization, host string) {
 	if organization == "" || host == "" {
 		return
 	}
@@ -50,8 +50,8 @@ func (h *hosts) learn(now time.Time, organization, host string) {
 	h.m.put(organization, shard{host, now})
 }
 
-// forget drops a shard that did not answer well.
-func (h *hosts) forget(organization string) {
+// Forget drops a shard that did not answer well.
+func (h *hosts) Forget(organization string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.m.drop(organization)

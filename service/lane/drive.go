@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // looks after what has waited too long.
 func (l *lane) drive() {
 	var (
-		ctx   = l.house.ctx
+		ctx   = l.set.life.ctx
 		timer = time.NewTimer(time.Hour)
 		due   time.Time // of the next pull
 		p     puller
@@ -149,7 +149,7 @@ func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
 	l.pace.served(now, len(classes)-unused, l.queue.length > 0)
 	l.mu.Unlock()
 	if unused > 0 {
-		l.sched.Refund(l.house.ctx, now, l.budget, unused)
+		l.sched.Refund(l.set.life.ctx, now, l.budget, unused)
 		if l.address != nil {
 			spare += unused
 		}
@@ -161,7 +161,7 @@ func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
 func (l *lane) grant(w *waiter, now time.Time) {
 	l.out(w, granted, nil)
 	if !w.keep {
-		l.house.observer.Waited(l.kind.String(), w.class.Priority, now.Sub(w.since))
+		l.set.config.Observer.Waited(l.kind.String(), w.class.Priority, now.Sub(w.since))
 	}
 	w.wake()
 }
@@ -212,9 +212,30 @@ func (l *lane) pass(n int) {
 	}
 	l.mu.Unlock()
 	if n > 0 {
-		l.sched.Refund(l.house.ctx, now, l.budget, n)
+		l.sched.Refund(l.set.life.ctx, now, l.budget, n)
 	}
 	if l.address != nil && n+back > 0 {
 		l.address.pass(n + back)
+	}
+}
+
+// debts is the class of slots that are spent already.
+var debts = ratelimit.Class{Priority: ratelimit.Critical, Caller: "(look-ups)"}
+
+// mostDebt bounds the attempts that a lane is made to pay for at once.
+const mostDebt = 20
+
+// Owe makes an organization pay for n attempts that it has received before it was
+// known to own what they were about. They go before what waits.
+func (ls *Lanes) Owe(organization string, n int) { ls.organization(organization).owe(n) }
+
+func (l *lane) owe(n int) {
+	for range min(n, mostDebt) {
+		w := &waiter{class: debts, weight: 1, keep: true, debt: true, back: true}
+		if l.take(time.Now()) {
+			l.address.pass(1) // it has paid already
+			continue
+		}
+		l.join(w)
 	}
 }

@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"hash/maphash"
@@ -139,13 +139,13 @@ func (q *queue) share(class ratelimit.Class, weight float64) float64 {
 }
 
 // thing is what a call asks for, in short: calls that are alike have the same.
-func thing(seed maphash.Seed, c *Call) uint64 {
+func thing(seed maphash.Seed, r *Request) uint64 {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	h.WriteString(c.Operation.GetId())
+	h.WriteString(r.Operation)
 	h.WriteByte(0)
-	h.WriteString(c.Path)
+	h.WriteString(r.Path)
 	h.WriteByte(0)
-	h.WriteString(c.Query)
+	h.WriteString(r.Query)
 	return h.Sum64()
 }

@@ -1,4 +1,4 @@
-package broker
+package owner
 
 // A generations is a map that forgets: it keeps at least the limit last used
 // entries and at most twice as many, in two generations of which the older goes

@@ -1,4 +1,17 @@
-package broker
+// Package lane is the queue in front of one budget: who waits, who is next, who is
+// refused.
+//
+// A call asks for a slot (slot.go), which is the right to one attempt. It queues in
+// the lane in front of the budget that pays (lane.go, queue.go). A lane asks its
+// scheduler for slots with what waits at that moment and binds a slot to a call only
+// when the slot is there (drive.go), so a call that has left costs nothing. What
+// cannot be served in time is refused before anything is spent (wait.go), a queue
+// that stands is shed from its head (shed.go), and who comes back at the moment that
+// it was told has a place (ticket.go). lanes.go finds the lane of a budget, budget.go
+// shows what is in it.
+//
+// A lane has a goroutine only while calls wait in it (lifecycle.go).
+package lane
 
 import (
 	"context"
@@ -44,7 +57,7 @@ type lane struct {
 	// address is the lane of the egress address, which pays with every slot of an
 	// organization; nil for the address's own lane and for operations' lanes.
 	address *lane
-	house   *house
+	set     *Lanes
 
 	mu      sync.Mutex
 	queue   queue
@@ -54,14 +67,14 @@ type lane struct {
 
 	attempts, limited atomic.Int64
 	used              atomic.Int64  // unix nanoseconds of the last call
-	stamp             atomic.Uint64 // house.changes when the lane last changed
+	stamp             atomic.Uint64 // Lanes.changes when the lane last changed
 	// proved tells that an attempt has been answered well: the budget is
 	// somebody's, not that of an id that does not exist.
 	proved atomic.Bool
 }
 
 // touch marks the lane as changed, for those who watch budgets.
-func (l *lane) touch() { l.house.change(&l.stamp) }
+func (l *lane) touch() { l.set.change(&l.stamp) }
 
 // notice wakes drive, if it runs. It never blocks.
 func (l *lane) notice() {
@@ -132,14 +145,14 @@ func (l *lane) join(w *waiter) *refusal {
 		w.since = now
 	}
 	if !w.keep {
-		if l.house.draining.Load() && !w.sent {
+		if l.set.life.Draining() && !w.sent {
 			return &refusal{why: refusedDraining}
 		}
 		if r := l.room(w, now); r != nil {
 			return r
 		}
 		w.back = w.back || l.queue.redeem(now, w)
-		l.house.observer.Queued(l.kind.String(), w.class.Priority, 1)
+		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, 1)
 	}
 	fresh := l.queue.push(w)
 	w.at.Store(l)
@@ -155,7 +168,7 @@ func (l *lane) join(w *waiter) *refusal {
 	if l.news == nil {
 		l.news = make(chan struct{}, 1)
 	}
-	if !l.house.spawn(l.drive) {
+	if !l.set.life.Spawn(l.drive) {
 		l.out(w, refused, &refusal{why: refusedDraining})
 		return w.refusal
 	}
@@ -170,7 +183,7 @@ func (l *lane) out(w *waiter, s waiterState, r *refusal) {
 	w.at.Store(nil)
 	w.state, w.refusal = s, r
 	if !w.keep {
-		l.house.observer.Queued(l.kind.String(), w.class.Priority, -1)
+		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, -1)
 	}
 	l.touch()
 }
@@ -197,19 +210,19 @@ func (l *lane) leave(w *waiter, r *refusal) {
 	l.mu.Unlock()
 }
 
-// raise moves w to a class of higher priority, if it still waits here.
-func (l *lane) raise(w *waiter, class ratelimit.Class) {
+// raise moves w to a higher priority, if it still waits here.
+func (l *lane) raise(w *waiter, p ratelimit.Priority) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if w.at.Load() != l || class.Priority >= w.class.Priority {
+	if w.at.Load() != l || p >= w.class.Priority {
 		return
 	}
 	if !w.keep {
-		l.house.observer.Queued(l.kind.String(), w.class.Priority, -1)
-		l.house.observer.Queued(l.kind.String(), class.Priority, 1)
+		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, -1)
+		l.set.config.Observer.Queued(l.kind.String(), p, 1)
 	}
 	l.queue.remove(w)
-	w.class = class
+	w.class.Priority = p
 	if l.queue.push(w) {
 		l.notice()
 	}

@@ -1,4 +1,4 @@
-package broker
+package lane
 
 import (
 	"time"
@@ -9,6 +9,11 @@ import (
 // longestDelay bounds what a refusal tells the caller to wait: beyond it the
 // estimate says nothing any more.
 const longestDelay = 10 * time.Minute
+
+// shortestAttempt is what has to be left of a deadline for an attempt to make
+// sense where nothing is known of the operation: less than any round trip to
+// the Dashboard takes, and enough to say no before the caller has gone.
+const shortestAttempt = 10 * time.Millisecond
 
 // slack is added to every such delay, and a twentieth: the wait is an estimate,
 // and coming back a moment too soon costs the caller another round.

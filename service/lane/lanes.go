@@ -1,7 +1,9 @@
-package broker
+package lane
 
 import (
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -30,29 +32,66 @@ type laneKey struct {
 	id, detail string
 }
 
-// lanes are all lanes of a broker.
-type lanes struct {
-	house   *house
+// Lanes are the lanes of all budgets.
+type Lanes struct {
+	config  Config
+	life    *Lifecycle
 	address *lane
+	seed    maphash.Seed // of what calls ask for, in short
 
 	mu      sync.RWMutex
 	m       map[laneKey]*lane
 	sweepAt int // number of lanes at which those to drop are looked for
+
+	// granted counts slots that were given to calls.
+	granted atomic.Int64
+	// changes counts what happened to any lane, so that a watcher can ask for
+	// the lanes that changed since. It is written with changing held.
+	changing sync.Mutex
+	changes  atomic.Uint64
 }
 
-func newLanes(h *house) *lanes {
-	ls := &lanes{house: h, m: make(map[laneKey]*lane), sweepAt: min(h.config.Lanes, fewLanes)}
-	sched := h.config.Address
+// New makes Lanes whose goroutines belong to a Lifecycle.
+func New(c Config, life *Lifecycle) (*Lanes, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, err
+	}
+	ls := &Lanes{config: c, life: life, seed: maphash.MakeSeed(), m: make(map[laneKey]*lane), sweepAt: min(c.Lanes, fewLanes)}
+	sched := c.Address
 	if sched == nil {
 		sched = ratelimit.NewLocal()
 	}
 	ls.address = ls.make(laneKey{kind: addressLane},
-		ratelimit.Budget{Key: "address", Rate: h.config.AddressRate, Burst: h.config.AddressBurst}, sched)
-	return ls
+		ratelimit.Budget{Key: "address", Rate: c.AddressRate, Burst: c.AddressBurst}, sched)
+	return ls, nil
 }
 
-func (ls *lanes) make(k laneKey, budget ratelimit.Budget, sched ratelimit.Scheduler) *lane {
-	l := &lane{kind: k.kind, id: k.id, sched: sched, house: ls.house, budget: budget}
+// Drain refuses calls that wait and have sent nothing. The Lifecycle, drained
+// before, keeps new ones from coming.
+func (ls *Lanes) Drain() {
+	for _, l := range ls.all() {
+		l.mu.Lock()
+		l.refuseAll(refusedDraining, false)
+		l.mu.Unlock()
+	}
+}
+
+// Granted is how many slots have been given out and not back.
+func (ls *Lanes) Granted() int64 { return ls.granted.Load() }
+
+// change counts a change and stamps it on what has changed. Both are done before
+// either is seen: a watcher who knows the count finds the stamp.
+func (ls *Lanes) change(stamp *atomic.Uint64) {
+	ls.changing.Lock()
+	defer ls.changing.Unlock()
+	n := ls.changes.Load() + 1
+	stamp.Store(n)
+	ls.changes.Store(n)
+}
+
+func (ls *Lanes) make(k laneKey, budget ratelimit.Budget, sched ratelimit.Scheduler) *lane {
+	l := &lane{kind: k.kind, id: k.id, sched: sched, set: ls, budget: budget}
 	l.taker, _ = sched.(taker)
 	if k.kind == organizationLane || k.kind == cautiousLane {
 		l.address = ls.address
@@ -62,7 +101,7 @@ func (ls *lanes) make(k laneKey, budget ratelimit.Budget, sched ratelimit.Schedu
 }
 
 // find gives the lane of a key, made where there is none.
-func (ls *lanes) find(k laneKey, fresh func() *lane) *lane {
+func (ls *Lanes) find(k laneKey, fresh func() *lane) *lane {
 	now := time.Now()
 	ls.mu.RLock()
 	l := ls.m[k]
@@ -84,8 +123,8 @@ func (ls *lanes) find(k laneKey, fresh func() *lane) *lane {
 
 // sweep drops idle lanes, with the lock held. A lane that somebody has found and
 // not yet entered is not idle: it was used a moment ago.
-func (ls *lanes) sweep(now time.Time) {
-	most := ls.house.config.Lanes
+func (ls *Lanes) sweep(now time.Time) {
+	most := ls.config.Lanes
 	full := len(ls.m) >= most
 	for k, l := range ls.m {
 		unused, proved := time.Duration(now.UnixNano()-l.used.Load()), l.proved.Load()
@@ -104,24 +143,24 @@ func (ls *lanes) sweep(now time.Time) {
 }
 
 // organization is the lane of an organization's budget.
-func (ls *lanes) organization(id string) *lane {
+func (ls *Lanes) organization(id string) *lane {
 	k := laneKey{kind: organizationLane, id: id}
 	return ls.find(k, func() *lane {
-		return ls.make(k, ls.budget(id), ls.house.config.Scheduler)
+		return ls.make(k, ls.budget(id), ls.config.Scheduler)
 	})
 }
 
 // budget is what an organization may spend.
-func (ls *lanes) budget(organization string) ratelimit.Budget {
-	c := &ls.house.config
+func (ls *Lanes) budget(organization string) ratelimit.Budget {
+	c := &ls.config
 	return ratelimit.Budget{Key: "organization:" + organization, Rate: c.Rate, Burst: c.Burst}
 }
 
 // cautious is the lane of a credential's calls whose owner is not known.
-func (ls *lanes) cautious(credential string) *lane {
+func (ls *Lanes) cautious(credential string) *lane {
 	k := laneKey{kind: cautiousLane, id: credential}
 	return ls.find(k, func() *lane {
-		c := &ls.house.config
+		c := &ls.config
 		return ls.make(k, ratelimit.Budget{Key: "unknown:" + credential, Rate: c.CautiousRate, Burst: c.CautiousBurst}, c.Scheduler)
 	})
 }
@@ -129,7 +168,7 @@ func (ls *lanes) cautious(credential string) *lane {
 // operation is the lane of an operation's own limit; nil when it has none. Its
 // burst is what the documentation allows; a slot of it may be held while the
 // call waits for its organization's, so one is kept back where there are several.
-func (ls *lanes) operation(o *apiv1.Operation, parameter string) *lane {
+func (ls *Lanes) operation(o *apiv1.Operation, parameter string) *lane {
 	limit := o.GetLimit()
 	if limit.GetRequests() <= 0 || limit.GetSeconds() <= 0 {
 		return nil
@@ -140,29 +179,29 @@ func (ls *lanes) operation(o *apiv1.Operation, parameter string) *lane {
 			Key:   "operation:" + o.GetId() + ":" + parameter,
 			Rate:  float64(limit.GetRequests()) / float64(limit.GetSeconds()),
 			Burst: float64(max(limit.GetBurst()-1, 1)),
-		}, ls.house.config.Scheduler)
+		}, ls.config.Scheduler)
 	})
 }
 
 // share is the lane of a caller's part of an organization's budget; nil when it
 // may have all. The part is a bound, not a promise: the caller still takes its
 // turn in the organization's lane.
-func (ls *lanes) share(organization string, c *Call) *lane {
-	if c.Share <= 0 || c.Share >= 1 {
+func (ls *Lanes) share(organization, caller string, part float64) *lane {
+	if part <= 0 || part >= 1 {
 		return nil
 	}
-	k := laneKey{kind: shareLane, id: organization, detail: c.Caller}
+	k := laneKey{kind: shareLane, id: organization, detail: caller}
 	return ls.find(k, func() *lane {
 		whole := ls.budget(organization)
 		return ls.make(k, ratelimit.Budget{
-			Key:  "share:" + organization + ":" + c.Caller,
-			Rate: whole.Rate * c.Share, Burst: max(1, whole.Burst*c.Share),
-		}, ls.house.config.Scheduler)
+			Key:  "share:" + organization + ":" + caller,
+			Rate: whole.Rate * part, Burst: max(1, whole.Burst*part),
+		}, ls.config.Scheduler)
 	})
 }
 
 // all lists the lanes, the address's first.
-func (ls *lanes) all() []*lane {
+func (ls *Lanes) all() []*lane {
 	ls.mu.RLock()
 	defer ls.mu.RUnlock()
 	out := make([]*lane, 1, len(ls.m)+1)
@@ -174,7 +213,7 @@ func (ls *lanes) all() []*lane {
 }
 
 // peek gives the lane of an organization if there is one.
-func (ls *lanes) peek(id string) *lane {
+func (ls *Lanes) peek(id string) *lane {
 	ls.mu.RLock()
 	defer ls.mu.RUnlock()
 	return ls.m[laneKey{kind: organizationLane, id: id}]

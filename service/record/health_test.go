@@ -1,4 +1,4 @@
-package broker
+package record
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ func TestHealthVerdicts(t *testing.T) {
 		{"resets", map[int]int{200: 90, 0: 10}, HealthUnreachable, 0.1, "never got as far"},
 		{"some of both", map[int]int{200: 94, 500: 4, 0: 2}, HealthServerErrors, 0.06, "contact the vendor's support"},
 	} {
-		r := NewRecord(RecordConfig{})
+		r := New(Config{})
 		for status, n := range c.counts {
 			fill(r, "1", judged, 4*time.Minute, n, status)
 		}
@@ -64,7 +64,7 @@ func TestHealthVerdicts(t *testing.T) {
 
 func TestHealthWindows(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{})
+	r := New(Config{})
 	fill(r, "1", judged.Add(-2*time.Hour), 20*time.Hour, 1000, 200)
 	fill(r, "1", judged.Add(-10*time.Minute), 40*time.Minute, 300, 502)
 	fill(r, "2", judged, 4*time.Minute, 50, 500)
@@ -130,7 +130,7 @@ func TestSeriesBounds(t *testing.T) {
 
 func TestCompareTelemetry(t *testing.T) {
 	t.Parallel()
-	r := NewRecord(RecordConfig{Since: judged.Add(-time.Hour)})
+	r := New(Config{Since: judged.Add(-time.Hour)})
 	fill(r, "1", judged.Add(-50*time.Minute), 8*time.Minute, 40, 200)
 	fill(r, "1", judged.Add(-50*time.Minute), 8*time.Minute, 10, 502)
 	fill(r, "1", judged.Add(-50*time.Minute), 8*time.Minute, 5, 0)
@@ -156,7 +156,7 @@ func TestCompareTelemetry(t *testing.T) {
 	if c := r.Compare("3", theirs, judged.Add(-time.Minute)); c.Ours != 0 || c.Theirs != 40 || c.NeverArrived != 0 {
 		t.Errorf("an organization without attempts: %+v", c)
 	}
-	if c := NewRecord(RecordConfig{}).Compare("1", theirs, judged); len(c.Counts) != 0 || !c.Start.IsZero() {
+	if c := New(Config{}).Compare("1", theirs, judged); len(c.Counts) != 0 || !c.Start.IsZero() {
 		t.Errorf("an empty record: %+v", c)
 	}
 	for _, bad := range []string{"", "{}", `[{"startTs":"x"}]`, `[{"startTs":"` + at(0) + `","endTs":"` + at(0) + `"}]`} {
@@ -174,7 +174,7 @@ func FuzzParseTelemetry(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := NewRecord(RecordConfig{Since: judged.Add(-time.Hour)})
+		r := New(Config{Since: judged.Add(-time.Hour)})
 		fill(r, "1", judged.Add(-10*time.Minute), 20*time.Minute, 20, 200)
 		c := r.Compare("1", theirs, judged)
 		if c.Ours > 20 || c.Theirs < 0 || c.NeverArrived < 0 || c.End.Before(c.Start) {

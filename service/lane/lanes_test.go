@@ -1,0 +1,297 @@
+package lane
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type ignored struct{}
+
+func (ignored) Waited(string, ratelimit.Priority, time.Duration) {}
+func (ignored) Refused(string, ratelimit.Priority, string)       {}
+func (ignored) Queued(string, ratelimit.Priority, int)           {}
+
+// lanesOf makes lanes that end with the test.
+func lanesOf(t testing.TB, change ...func(*Config)) *Lanes {
+	t.Helper()
+	c := Config{Scheduler: ratelimit.NewLocal(), Observer: ignored{}}
+	for _, f := range change {
+		f(&c)
+	}
+	life := NewLifecycle()
+	ls, err := New(c, life)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(life.Close)
+	return ls
+}
+
+// pause waits for d, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// ask is a request of a caller's at a priority.
+func ask(caller string, p ratelimit.Priority) *Request {
+	return &Request{
+		Operation: "getThing", Path: "/things", Class: ratelimit.Class{Caller: caller, Priority: p}, Weight: 1,
+		Probe: func() bool { return false },
+	}
+}
+
+// TestDoubtfulLanesGoEarly: lanes of ids for which the Dashboard has never had an
+// answer do not wait for others to become many.
+func TestDoubtfulLanesGoEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t)
+		var s Slot
+		ls.Assign(&s, Payer{Organization: "real"})
+		if f := s.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil || !s.Spend() {
+			t.Fatal(f)
+		}
+		s.Report(time.Now(), Result{OK: true})
+		for i := range fewLanes {
+			ls.organization(fmt.Sprint("random-", i))
+		}
+		pause(t.Context(), doubtfulLane+time.Second)
+		for i := range fewLanes {
+			ls.organization(fmt.Sprint("more-", i))
+		}
+		if n := len(ls.all()); n > fewLanes+fewLanes/4 {
+			t.Errorf("%d lanes are left", n)
+		}
+		if ls.peek("real") == nil {
+			t.Error("the lane of an organization that has answered is among those that went")
+		}
+	})
+}
+
+func TestIdleLanesAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) { c.Lanes = 50 })
+		for i := range 100 {
+			ls.organization(string(rune('A' + i)))
+		}
+		pause(t.Context(), idleLane+time.Second)
+		for i := range 20 {
+			ls.organization(string(rune(1000 + i)))
+		}
+		if n := len(ls.all()); n > 21 {
+			t.Errorf("%d lanes are left, want the 20 new ones and the address's", n)
+		}
+	})
+}
+
+// TestNoChangeIsMissed: whoever knows the count of changes finds the lane that
+// made the last of them.
+func TestNoChangeIsMissed(t *testing.T) {
+	t.Parallel()
+	ls := lanesOf(t)
+	lanes := [2]*lane{ls.organization("1"), ls.organization("2")}
+	var wg sync.WaitGroup
+	for _, l := range lanes {
+		wg.Go(func() {
+			for range 100_000 {
+				l.touch()
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	for {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		version := ls.changes.Load()
+		if found := max(lanes[0].stamp.Load(), lanes[1].stamp.Load()); found < version {
+			t.Errorf("%d changes are counted, and the last that is found is %d", version, found)
+			<-done
+		}
+	}
+}
+
+// An interrupter is called when a call comes to wait, with its lane locked.
+type interrupter struct {
+	ignored
+	now func()
+}
+
+func (i *interrupter) Queued(string, ratelimit.Priority, int) {
+	if f := i.now; f != nil {
+		i.now = nil
+		f()
+	}
+}
+
+// TestRaisedOnTheWayIntoTheLane: somebody urgent joins a read at the moment at
+// which it has its class and no place in the lane yet.
+func TestRaisedOnTheWayIntoTheLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		interrupt := new(interrupter)
+		ls := lanesOf(t, func(c *Config) { c.Observer = interrupt })
+		l := ls.organization("1")
+		for l.take(time.Now()) {
+		}
+		var s Slot
+		ls.Assign(&s, Payer{Organization: "1"})
+		interrupt.now = func() { s.Raise(ratelimit.Critical) }
+		done := make(chan bool)
+		go func() { done <- s.Acquire(t.Context(), ask("a", ratelimit.Bulk)) == nil }()
+		synctest.Wait()
+		l.mu.Lock()
+		if first := l.queue.first(); first != &s.waiter || first.class.Priority != ratelimit.Critical {
+			t.Errorf("it waits as %+v", first)
+		}
+		l.mu.Unlock()
+		if !<-done {
+			t.Error("refused")
+		}
+		s.GiveBack()
+	})
+}
+
+func TestASlotIsSpentOnce(t *testing.T) {
+	t.Parallel()
+	ls := lanesOf(t)
+	var s Slot
+	ls.Assign(&s, Payer{Organization: "1"})
+	if s.Spend() {
+		t.Error("an empty slot was spent")
+	}
+	if f := s.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+		t.Fatal(f)
+	}
+	if !s.Spend() || s.Spend() || ls.Granted() != 1 {
+		t.Errorf("a slot is spent once; %d granted", ls.Granted())
+	}
+}
+
+func TestASlotThatIsNotSpentIsPassedOn(t *testing.T) {
+	t.Parallel()
+	ls := lanesOf(t)
+	var s Slot
+	ls.Assign(&s, Payer{Organization: "1"})
+	if f := s.Acquire(t.Context(), ask("a", ratelimit.Normal)); f != nil {
+		t.Fatal(f)
+	}
+	s.GiveBack()
+	s.GiveBack() // there is nothing left to give
+	if o, a := ls.Budget("1"), ls.Budget(""); o.Tokens < o.Burst-1e-6 || a.Tokens < a.Burst-1e-6 || ls.Granted() != 0 {
+		t.Errorf("%v of %v, %v of %v, %d granted", o.Tokens, o.Burst, a.Tokens, a.Burst, ls.Granted())
+	}
+}
+
+func TestAStoppedOrganizationHoldsNoSlotOfTheAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t)
+		l := ls.organization("1")
+		l.sched.Stop(t.Context(), time.Now(), l.budget, 10*time.Second)
+		var s Slot
+		ls.Assign(&s, Payer{Organization: "1"})
+		done := make(chan bool)
+		go func() { done <- s.Acquire(t.Context(), ask("a", ratelimit.Bulk)) == nil }()
+		synctest.Wait()
+		if a := ls.Budget(""); a.Tokens < a.Burst {
+			t.Errorf("the address has %v of %v tokens while the only call is stopped", a.Tokens, a.Burst)
+		}
+		if !<-done {
+			t.Error("refused")
+		}
+	})
+}
+
+// BenchmarkAdmission is the decision for a call that finds its lane empty: the
+// organization's slot and the address's.
+func BenchmarkAdmission(b *testing.B) {
+	l := fastLanes(b, 0).organization("1")
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Microsecond)
+		if !l.take(now) {
+			b.Fatal("refused")
+		}
+	}
+}
+
+// fastLanes have more of a budget than can be spent.
+func fastLanes(t testing.TB, lanes int) *Lanes {
+	return lanesOf(t, func(c *Config) {
+		c.Rate, c.Burst, c.AddressRate, c.AddressBurst, c.Lanes = 1e6, 1e6, 1e6, 1e6, lanes
+	})
+}
+
+func TestAdmissionAllocatesNothing(t *testing.T) {
+	l := fastLanes(t, 0).organization("1")
+	if n := testing.AllocsPerRun(1000, func() { l.take(time.Now()) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestIdleOrganizationsAreSmall(t *testing.T) {
+	const many = 20_000
+	ls := lanesOf(t, func(c *Config) { c.Lanes = many })
+	memory := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := memory()
+	for i := range many {
+		ls.organization(fmt.Sprint(i)).take(time.Now())
+	}
+	each := (memory() - before) / many
+	t.Logf("%d bytes an organization", each)
+	if each > 1024 {
+		t.Errorf("an idle organization takes %d bytes", each)
+	}
+	runtime.KeepAlive(ls)
+}
+
+func TestManyBusyLanes(t *testing.T) {
+	const lanes = 2000 // 10,000 do as well, but take their time under the race detector
+	synctest.Test(t, func(t *testing.T) {
+		ls := lanesOf(t, func(c *Config) { c.Burst, c.AddressRate, c.AddressBurst = 1, 1e6, 1e6 })
+		var wg sync.WaitGroup
+		for i := range lanes {
+			for range 2 { // the second one waits
+				wg.Go(func() {
+					var s Slot
+					ls.Assign(&s, Payer{Organization: fmt.Sprint(i)})
+					if f := s.Acquire(t.Context(), ask("a", ratelimit.Bulk)); f != nil {
+						t.Error(f)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		synctest.Wait()
+		for _, l := range ls.all() {
+			l.mu.Lock()
+			if l.driving || l.queue.length > 0 {
+				t.Errorf("lane %s is still driven", l.budget.Key)
+			}
+			l.mu.Unlock()
+		}
+	})
+}

@@ -1,0 +1,279 @@
+package lane
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A Payer says whose budgets an attempt spends.
+type Payer struct {
+	// Organization is the owner of what the call is about, where it is known.
+	Organization string
+	// Credential is whose cautious budget pays where it is not. With neither, the
+	// egress address alone does.
+	Credential string
+	// Operation and its Parameter name the limit of its own that it may have.
+	Operation *apiv1.Operation
+	Parameter string
+	// Caller may spend no more than Share of the organization's budget; 0 for all.
+	Caller string
+	Share  float64
+}
+
+// A Request is what a call tells the lanes to get a slot.
+type Request struct {
+	// Operation is the vendor's operationId; Path and Query complete what is
+	// asked for. A call that comes back after a refusal is known by them.
+	Operation, Path, Query string
+	Class                  ratelimit.Class
+	Weight                 float64
+	// Sent tells that the call has made attempts before: it finishes also while
+	// the broker drains. Ahead lets a first attempt go before those of its class.
+	Sent, Ahead bool
+	// Usual and Ample are what nine and 99 of 100 attempts of the operation take;
+	// 0 when too little is known.
+	Usual, Ample time.Duration
+	// Probe has the last word on a call that only Usual speaks against.
+	Probe func() bool
+}
+
+// A Slot is the right to one attempt at one moment. It is empty until its lanes
+// have granted it (Acquire), and empty again once it is spent or given back: there
+// is no other way to an attempt, and none to a second one.
+type Slot struct {
+	payer     *lane // who pays, the address with it where the lane is an organization's
+	operation *lane // of the operation's own limit; nil where it has none
+	share     *lane // of the caller's part of the organization's budget; nil where it may have all
+	state     atomic.Uint32
+	waiter    waiter
+	// raised is a priority higher than the call's own, given by somebody more
+	// urgent who waits for the same answer; stored as priority + 1, 0 for none.
+	raised atomic.Uint32
+	waited time.Duration
+}
+
+const (
+	slotEmpty uint32 = iota
+	slotHeld
+)
+
+// Assign says in which lanes a slot is to be had.
+func (ls *Lanes) Assign(s *Slot, p Payer) {
+	s.operation, s.share = ls.operation(p.Operation, p.Parameter), nil
+	switch {
+	case p.Organization != "":
+		s.payer = ls.organization(p.Organization)
+		s.share = ls.share(p.Organization, p.Caller, p.Share)
+	case p.Credential != "":
+		s.payer = ls.cautious(p.Credential)
+	default:
+		s.payer = ls.address
+	}
+}
+
+// Budget is the key of the budget that pays.
+func (s *Slot) Budget() string { return s.payer.budget.Key }
+
+// Waited is how long all waits for the slot took together.
+func (s *Slot) Waited() time.Duration { return s.waited }
+
+// Spend empties the slot; false when there was nothing in it.
+func (s *Slot) Spend() bool { return s.state.CompareAndSwap(slotHeld, slotEmpty) }
+
+// GiveBack empties the slot without an attempt, so that others have it.
+func (s *Slot) GiveBack() {
+	if s.Spend() {
+		s.payer.set.granted.Add(-1)
+		s.payer.pass(1)
+		for _, l := range [...]*lane{s.operation, s.share} {
+			if l != nil {
+				l.pass(1)
+			}
+		}
+	}
+}
+
+// class is the queue inside a lane that a call stands in now.
+func (s *Slot) class(c ratelimit.Class) ratelimit.Class {
+	if r := s.raised.Load(); r > 0 {
+		c.Priority = min(c.Priority, ratelimit.Priority(r-1))
+	}
+	return c
+}
+
+// Raise gives a call a higher priority, also where it waits already.
+func (s *Slot) Raise(p ratelimit.Priority) {
+	for {
+		old := s.raised.Load()
+		if old > 0 && ratelimit.Priority(old-1) <= p {
+			return
+		}
+		if s.raised.CompareAndSwap(old, uint32(p)+1) {
+			break
+		}
+	}
+	if l := s.waiter.at.Load(); l != nil {
+		l.raise(&s.waiter, p)
+	}
+}
+
+// Acquire gets the slot for a call's next attempt. It refuses at once what cannot
+// be in time, and spends nothing on it.
+func (s *Slot) Acquire(ctx context.Context, r *Request) *fault.Error {
+	at, err := s.acquire(ctx, r)
+	if err == nil {
+		return nil
+	}
+	refused, ok := err.(*refusal)
+	if !ok {
+		return fault.Ended(r.Operation, err, "waiting for a slot of the budget "+at.budget.Key)
+	}
+	at.set.config.Observer.Refused(at.kind.String(), r.Class.Priority, refused.why)
+	return at.refuse(r.Operation, refused)
+}
+
+// acquire is as Acquire. The error is a lane's refusal or the context's; at says
+// in which lane it came.
+func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
+	set := s.payer.set
+	if err := ctx.Err(); err != nil {
+		return s.payer, err
+	}
+	if set.life.Draining() && !r.Sent {
+		return s.payer, &refusal{why: refusedDraining}
+	}
+	now := time.Now()
+	left, service := longestDelay, shortestAttempt
+	w := &s.waiter
+	if deadline, ok := ctx.Deadline(); ok {
+		left = deadline.Sub(now)
+		service = max(service, r.Usual)
+		w.latest = deadline.Add(-service)
+	}
+	if s.operation == nil && s.share == nil && service <= left && s.payer.take(now) {
+		s.fill()
+		set.config.Observer.Waited(s.payer.kind.String(), r.Class.Priority, 0)
+		return nil, nil
+	}
+	defer func() { s.waited += time.Since(now) }()
+	if !w.latest.IsZero() && service < r.Ample && 2*r.Ample <= left {
+		service, w.latest = r.Ample, w.latest.Add(service-r.Ample)
+	}
+	w.class, w.weight, w.thing = s.class(r.Class), r.Weight, thing(set.seed, r)
+	w.sent = r.Sent
+	relaxed := false
+	probe := func() bool { // once for all the lanes
+		if !relaxed && r.Probe() {
+			relaxed = true
+			w.latest = w.latest.Add(service - shortestAttempt)
+		}
+		return relaxed
+	}
+	all := [...]*lane{s.operation, s.share, s.payer}
+	var back [len(all)]bool // in which of the lanes it is expected
+	for i, l := range all {
+		if l == nil {
+			continue
+		}
+		w.back = r.Sent || r.Ahead
+		if r := l.fits(now, w, left, service, probe); r != nil {
+			return l, r
+		}
+		back[i] = w.back
+	}
+	for i, l := range all {
+		if l == nil {
+			continue
+		}
+		if err := s.enter(ctx, l, r.Class, back[i]); err != nil {
+			for _, paid := range all[:i] {
+				if paid != nil {
+					paid.pass(1)
+				}
+			}
+			return l, err
+		}
+	}
+	s.fill()
+	return nil, nil
+}
+
+// fill fills a slot that its lanes have just granted.
+func (s *Slot) fill() {
+	s.state.Store(slotHeld)
+	s.payer.set.granted.Add(1)
+}
+
+// enter waits in one lane for its part of the slot.
+func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, back bool) error {
+	w := &s.waiter
+	w.class, w.since, w.back = s.class(class), time.Time{}, back
+	w.ready = make(chan struct{})
+	if r := l.join(w); r != nil {
+		return r
+	}
+	if r := s.raised.Load(); r > 0 {
+		l.raise(w, ratelimit.Priority(r-1)) // who raised it a moment ago did not find it here
+	}
+	return l.await(ctx, w)
+}
+
+// A Result is what an attempt has taught about the budgets that it has spent.
+type Result struct {
+	// OK: the Dashboard did what was asked.
+	OK bool
+	// Answered: the Dashboard took the request, whatever came of it, and did not
+	// say that there were too many.
+	Answered bool
+	// Stop is for how long a 429 stops a lane; 0 for none. Own tells that the
+	// operation's own limit was hit, not the organization's.
+	Stop time.Duration
+	Own  bool
+}
+
+// Report tells the budgets of a spent slot what became of the attempt.
+func (s *Slot) Report(now time.Time, r Result) {
+	main, own, ctx := s.payer, s.operation, s.payer.set.life.ctx
+	for _, l := range [...]*lane{main, own} {
+		if l != nil {
+			l.attempts.Add(1)
+			l.touch()
+		}
+	}
+	if r.OK {
+		for _, l := range [...]*lane{main, own, s.share} {
+			if l != nil {
+				l.proved.Store(true)
+			}
+		}
+	}
+	if main.address != nil {
+		main.address.attempts.Add(1)
+		main.address.touch()
+	}
+	limited := main
+	if r.Own && own != nil {
+		limited = own
+	}
+	switch {
+	case r.Stop > 0:
+		limited.limited.Add(1)
+		limited.sched.Stop(ctx, now, limited.budget, r.Stop)
+		limited.notice()
+	case r.Answered:
+		main.sched.Succeed(ctx, now, main.budget)
+		if own != nil {
+			own.sched.Succeed(ctx, now, own.budget)
+		}
+		if ad := main.address; ad != nil {
+			if s := ad.sched.Peek(now, ad.budget); s.Rate < s.Ceiling {
+				ad.sched.Succeed(ctx, now, ad.budget)
+			}
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package owner
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// A Kind is what an id is of.
+type Kind uint8
+
+const (
+	// Network: a network's id, or a template's.
+	Network Kind = iota
+	// Device: a serial.
+	Device
+)
+
+// String is the kind as metrics name it.
+func (k Kind) String() string { return [...]string{"network", "device"}[k] }
+
+// A Question is: whose is this network or device?
+type Question struct {
+	Kind Kind
+	ID   string
+	// Hint is the caller's own belief.
+	Hint string
+	// Credential looks it up, by fingerprint.
+	Credential string
+	// Itself tells that the call is the look-up, so that another would bring nothing.
+	Itself bool
+	// Prefetch is called when an organization has been looked up so often that
+	// listing all that it owns is cheaper. Nil for never.
+	Prefetch func(kind Kind, organization string)
+}
+
+// A LookUp is one read that tells an owner.
+type LookUp struct {
+	Kind Kind
+	ID   string
+	// Second: the network of a device whose own look-up is spent already.
+	Second bool
+	// Moot is closed when the answer is not needed any more.
+	Moot <-chan struct{}
+}
+
+// Known gives the owner of a network or device where no look-up is needed. Decided
+// tells that a look-up would bring nothing either: the call is itself the look-up,
+// or the owner was asked for a moment ago in vain.
+func (o *Directory) Known(now time.Time, q Question) (organization string, decided bool) {
+	if organization, _ := o.Owned(now, q); organization != "" {
+		return organization, true
+	}
+	if q.Hint != "" && !o.missed(now, hinted+q.Hint, q.ID) {
+		return q.Hint, true
+	}
+	if q.Itself {
+		return "", true
+	}
+	return "", o.missed(now, q.Credential, q.ID)
+}
+
+// hinted marks hints that turned out wrong among the misses. No credential's
+// fingerprint has such a form.
+const hinted = "hint:"
+
+// Owned is what has been learned of an owner, and of its network.
+func (o *Directory) Owned(now time.Time, q Question) (organization, network string) {
+	if q.Kind == Device {
+		return o.device(now, q.ID)
+	}
+	return o.network(now, q.ID), q.ID
+}
+
+// Distrust remembers that a hint has not proved true.
+func (o *Directory) Distrust(now time.Time, hint, id string) { o.miss(now, hinted+hint, id) }
+
+// Doubt drops what is known of an id of which an answer says that it is not there:
+// the network or device may have gone to another organization.
+func (o *Directory) Doubt(now time.Time, id string) { o.forget(now, id, false) }
+
+// Find finds the organization that pays for a call on a network or device, and
+// looks it up with fetch where it is not known: one GET for a network, and for a
+// device one before it. Empty when it cannot be known; the call then goes through
+// the cautious lane. A look-up that fails for another reason than that fails the
+// call, which would meet the same, and has not been sent.
+func (o *Directory) Find(ctx context.Context, q Question, fetch func(context.Context, LookUp) *fault.Error) (string, *fault.Error) {
+	organization, decided := o.Known(time.Now(), q)
+	if decided {
+		return organization, nil
+	}
+	lookUp := func(kind Kind, id string) *fault.Error {
+		learned, done := o.wait(time.Now(), id)
+		defer done()
+		return fetch(ctx, LookUp{Kind: kind, ID: id, Second: kind != q.Kind, Moot: learned})
+	}
+	_, network := o.Owned(time.Now(), q)
+	if q.Kind == Device {
+		if network == "" {
+			if f := lookUp(Device, q.ID); f != nil {
+				return o.unknown(q, f)
+			}
+			if organization, network = o.Owned(time.Now(), q); organization != "" {
+				return o.found(q, organization)
+			}
+			if network == "" {
+				return o.unknown(q, nil) // a device that is in no network
+			}
+		}
+	}
+	if f := lookUp(Network, network); f != nil {
+		return o.unknown(q, f)
+	}
+	if organization, _ = o.Owned(time.Now(), q); organization == "" {
+		return o.unknown(q, nil)
+	}
+	return o.found(q, organization)
+}
+
+func (o *Directory) found(q Question, organization string) (string, *fault.Error) {
+	o.config.Observer.LookedUp(q.Kind.String(), "found")
+	if q.Prefetch != nil && o.hydration.found(time.Now(), o.config.PrefetchAfter, q, organization) {
+		q.Prefetch(q.Kind, organization)
+	}
+	return organization, nil
+}
+
+// unknown ends a look-up that brought no owner.
+func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
+	if f != nil {
+		switch f.Kind {
+		case fault.NotFound, fault.Forbidden, fault.BadRequest, fault.APIDisabled:
+			// The Dashboard has answered, and would again: a template's id, say,
+			// stands where a network's does, but is not one to ask for.
+		default:
+			o.config.Observer.LookedUp(q.Kind.String(), "failed")
+			owned := *f
+			if f.Detail != "" {
+				owned.Detail = "looking up the organization that owns the " + q.Kind.String() + ": " + f.Detail
+			}
+			return "", &owned
+		}
+	}
+	o.config.Observer.LookedUp(q.Kind.String(), "unknown")
+	o.miss(time.Now(), q.Credential, q.ID)
+	return "", nil
+}
+
+// hydration counts look-ups by organization. Where they become many, it is
+// cheaper to list everything once: a page of a list names a thousand.
+type hydration struct {
+	mu sync.Mutex
+	m  generations[hydrationKey, *thirst]
+}
+
+type hydrationKey struct {
+	organization string
+	kind         Kind
+}
+
+// A thirst is how often an organization had to be looked up lately.
+type thirst struct {
+	ids    map[string]struct{} // that were looked up, until there are enough
+	since  time.Time
+	listed time.Time // when everything was last listed
+}
+
+// thirstMemory is the time within which look-ups add up, and listed is how often
+// an organization is listed at the most.
+const (
+	thirstMemory = 10 * time.Minute
+	listedOnce   = time.Hour
+)
+
+// found counts a look-up that brought an owner, and tells whether it is the last
+// of enough.
+func (h *hydration) found(now time.Time, most int, q Question, organization string) bool {
+	if most < 0 {
+		return false
+	}
+	key := hydrationKey{organization, q.Kind}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, ok := h.m.get(key)
+	if !ok {
+		t = &thirst{since: now}
+		h.m.put(key, t)
+	}
+	if now.Sub(t.since) > thirstMemory {
+		t.since, t.ids = now, nil
+	}
+	if t.ids == nil {
+		t.ids = make(map[string]struct{})
+	}
+	if len(t.ids) < most {
+		t.ids[q.ID] = struct{}{}
+	}
+	enough := len(t.ids) >= most && (t.listed.IsZero() || now.Sub(t.listed) > listedOnce)
+	if enough {
+		t.listed = now
+	}
+	return enough
+}
