@@ -6,23 +6,40 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/merakibroker/merakibroker/service/sandbox"
 )
 
 // settings are the flags, read.
 type settings struct {
-	listen string
+	listen []listener
 	sim    sandbox.Options
+}
+
+// A listener is an address to serve on. What arrives at one with a name comes
+// from the source address of that name.
+type listener struct{ name, address string }
+
+func listeners(text string) []listener {
+	var out []listener
+	for entry := range strings.SplitSeq(text, ",") {
+		name, address, named := strings.Cut(entry, "=")
+		if !named {
+			name, address = "", entry
+		}
+		out = append(out, listener{name, address})
+	}
+	return out
 }
 
 func read(args []string, out io.Writer) (settings, error) {
 	var c settings
-	var keys, disabled, kinds string
+	var listen, keys, disabled, kinds, shards string
 	var limits bool
 	f := flag.NewFlagSet("merakisim", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to serve on")
+	f.StringVar(&listen, "listen", "127.0.0.1:8080", "`address` to serve on, or several with commas between; NAME=ADDRESS: all that arrives there is of one source address, for replicas behind one egress")
 	f.IntVar(&c.sim.Organizations, "organizations", 3, "how many organizations there are")
 	f.IntVar(&c.sim.NetworksPerOrganization, "networks", 4, "networks of each organization")
 	f.IntVar(&c.sim.DevicesPerNetwork, "devices", 5, "devices of each network")
@@ -32,6 +49,12 @@ func read(args []string, out io.Writer) (settings, error) {
 	f.BoolVar(&limits, "limits", true, "enforce the rate limits")
 	f.Float64Var(&c.sim.OrgRate, "rate", 10, "requests a second for an organization")
 	f.Float64Var(&c.sim.OrgBurst, "burst", 10, "burst of an organization")
+	f.StringVar(&c.sim.AddressHeader, "address-header", "", "a header whose value stands for the source address")
+	f.StringVar(&shards, "shards", "", "schemes and hosts at which the organizations live, in turn, with commas between; others redirect there")
+	f.BoolVar(&c.sim.AnyPath, "any-path", false, "answer paths that no operation has, as a store of JSON")
+	f.StringVar(&c.sim.LinkRelations, "link-relations", "", "relations in Link headers: quoted, mixed, or bare where empty")
+	f.DurationVar(&c.sim.BatchTime, "batch-time", 2*time.Second, "how long an action batch runs")
+	f.DurationVar(&c.sim.JobTime, "job-time", 2*time.Second, "how long live tools and other jobs take")
 	f.Float64Var(&c.sim.AddressRate, "address-rate", 100, "requests a second for a source address; negative: no limit")
 	f.StringVar(&keys, "keys", "", "API keys that are accepted, KEY or KEY=ORGANIZATION+ORGANIZATION, with commas between; empty: any")
 	f.StringVar(&disabled, "api-disabled", "", "organizations that have switched API access off, with commas between")
@@ -66,6 +89,10 @@ func read(args []string, out io.Writer) (settings, error) {
 	none(&c.sim.NetworksPerOrganization)
 	none(&c.sim.DevicesPerNetwork)
 	c.sim.LimitsOff = !limits
+	c.listen = listeners(listen)
+	if shards != "" {
+		c.sim.Shards = strings.Split(shards, ",")
+	}
 	if keys != "" {
 		c.sim.Keys = make(map[string][]string)
 		for i, entry := range strings.Split(keys, ",") {

@@ -50,11 +50,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", c.listen)
-	if err != nil {
-		return fmt.Errorf("-listen: %w", err)
+	var open []net.Listener
+	defer func() {
+		for _, l := range open {
+			_ = l.Close() // of those that are served, the server has closed it
+		}
+	}()
+	for _, at := range c.listen {
+		l, err := net.Listen("tcp", at.address)
+		if err != nil {
+			return fmt.Errorf("-listen: %w", err)
+		}
+		open = append(open, l)
 	}
-	base := "http://" + l.Addr().String()
+	base := "http://" + open[0].Addr().String()
 	limits := "limits off"
 	if !c.sim.LimitsOff {
 		limits = strconv.FormatFloat(c.sim.OrgRate, 'g', -1, 64) + " requests a second for an organization"
@@ -64,22 +73,34 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(out, "Serving %s/api/v1, statistics and faults at %s/_sim/\n", base, base)
 	fmt.Fprintf(out, "Try: curl -H 'Authorization: Bearer any' %s/api/v1/organizations\n", base)
 
+	for i, l := range open[1:] {
+		fmt.Fprintf(out, "Serving http://%s/api/v1, source address %q\n", l.Addr(), c.listen[i+1].name)
+	}
+
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // for proxies that are told to speak it
-	srv := &http.Server{Handler: sim.Handler(), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
+	servers := make([]*http.Server, len(open))
+	done := make(chan error, len(open))
+	for i, l := range open {
+		servers[i] = &http.Server{Handler: sim.HandlerAt(c.listen[i].name), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+		go func() { done <- servers[i].Serve(l) }()
+	}
+	left := len(servers)
 	select {
-	case err := <-done:
-		return err
+	case err = <-done:
+		left--
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
-	if err := srv.Shutdown(drain); err != nil {
-		_ = srv.Close() // what is still under way is cut off
+	for _, srv := range servers {
+		if srv.Shutdown(drain) != nil {
+			_ = srv.Close() // what is still under way is cut off
+		}
 	}
-	<-done
-	return nil
+	for range left {
+		<-done
+	}
+	return err
 }

@@ -30,6 +30,8 @@ func TestWrongFlagsAreOneLine(t *testing.T) {
 		{[]string{"-jitter", "5"}, "jitter"},
 		{[]string{"-faults", "2"}, "between 0 and 1"},
 		{[]string{"-fault-kinds", "some"}, "every and transient"},
+		{[]string{"-link-relations", "some"}, "quoted, mixed"},
+		{[]string{"-listen", "127.0.0.1:0,east=nowhere"}, "-listen"},
 		{[]string{"-limits=perhaps"}, "limits"},
 		{[]string{"-keys", "=1"}, "no key"},
 		{[]string{"-keys", "sec\x00ret"}, "HTTP header"},
@@ -83,6 +85,49 @@ func TestServe(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%s: %d", key, resp.StatusCode)
 		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Two listeners of one name are one source address, and the limit is one for both.
+func TestListenersAreAddresses(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, []string{"-listen", "east=127.0.0.1:0,east=127.0.0.1:0", "-address-rate", "0.001"}, w)
+		_ = w.Close()
+		done <- err
+	}()
+	lines := bufio.NewScanner(r)
+	var hosts []string
+	for len(hosts) < 2 && lines.Scan() {
+		if rest, ok := strings.CutPrefix(lines.Text(), "Serving "); ok {
+			base, _, _ := strings.Cut(rest, "/api/v1")
+			hosts = append(hosts, base)
+		}
+	}
+	if len(hosts) != 2 || !strings.Contains(lines.Text(), `"east"`) {
+		t.Fatalf("%q %q", hosts, lines.Text())
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(hosts[0] + "/api/v1/organizations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	resp, err = client.Get(hosts[1] + "/_sim/stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `"east"`) || !strings.Contains(string(body), `"limited": 1`) {
+		t.Errorf("%v %s", err, body)
 	}
 	cancel()
 	if err := <-done; err != nil {

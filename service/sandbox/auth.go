@@ -32,9 +32,12 @@ func (s *Sandbox) screen(c *request) *response {
 	a.mostFlight = max(a.mostFlight, a.inFlight)
 	a.mu.Unlock()
 
+	s.agents.count(c.r.UserAgent())
+	s.addresses.arrive(c.address, c.now)
 	if !s.opts.LimitsOff && s.opts.AddressRate > 0 {
-		if ok, _ := s.addresses.take(sourceOf(c.r.RemoteAddr), c.now, s.opts.AddressRate, s.opts.AddressRate); !ok {
+		if ok, _ := s.addresses.take(c.address, c.now, s.opts.AddressRate, s.opts.AddressRate); !ok {
 			a.limited(c.route, byAddress)
+			s.addresses.refused(c.address)
 			return &response{status: http.StatusTooManyRequests, ctype: "text/html", body: []byte(htmlTooMany), notInTelemetry: true}
 		}
 	}
@@ -60,6 +63,9 @@ func (s *Sandbox) screen(c *request) *response {
 
 // missing refuses what is not there.
 func (c *request) missing() *response {
+	if c.route == nil && !c.undocumented {
+		return pageNotFound()
+	}
 	if c.known {
 		return nil
 	}
@@ -79,14 +85,11 @@ func (s *Sandbox) authorize(c *request) *response {
 		}
 		c.allowed = set
 	}
-	switch {
-	case c.route == nil:
-		return pageNotFound()
-	case c.at.Org < 0:
+	if c.at.Org < 0 {
 		return c.missing()
 	}
 	if c.allowed != nil && !c.allowed[c.org.id] {
-		if strings.HasPrefix(c.path, "/organizations/") {
+		if strings.HasPrefix(c.sent, "/organizations/") {
 			return refusal(http.StatusForbidden, saysForbidden)
 		}
 		return refusal(http.StatusNotFound, saysNotFound) // what it cannot see is not there
@@ -127,6 +130,9 @@ func (a *orgState) spend(s *Sandbox) (wait time.Duration, ok bool) {
 
 // ownLimit holds a request against the limit of its operation.
 func (s *Sandbox) ownLimit(c *request) *response {
+	if c.route == nil {
+		return nil
+	}
 	l := c.route.op.GetLimit()
 	if l == nil || l.GetSeconds() <= 0 || l.GetRequests() <= 0 {
 		return nil

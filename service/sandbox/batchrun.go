@@ -168,7 +168,7 @@ func fill(template, into, path string) (string, bool) {
 
 // actionRequest is the request that an action would be alone.
 func (s *Sandbox) actionRequest(c *request, verb int, path string) *request {
-	x := &request{s: s, now: c.now, path: path, allowed: c.allowed, id: c.id}
+	x := &request{s: s, now: c.now, sent: path, path: path, allowed: c.allowed, id: c.id}
 	x.r = &http.Request{Method: verbNames[verb], URL: &url.URL{Path: path}, Header: c.r.Header, Host: c.r.Host, TLS: c.r.TLS}
 	s.locate(x)
 	return x

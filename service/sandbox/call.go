@@ -21,7 +21,9 @@ type request struct {
 	s       *Sandbox
 	r       *http.Request
 	now     time.Time // when it was counted
-	path    string    // below /api/v1, with the slash in front
+	sent    string    // the path below /api/v1, with the slash in front, as it was asked for
+	path    string    // the same as the document has it
+	address string    // who pays for an egress address: its name
 	route   *route    // nil: no such operation
 	params  []document.Param
 	at      inventory.Entity
@@ -32,14 +34,15 @@ type request struct {
 	org     *orgState
 	id      string // X-Request-Id
 
-	values    url.Values
-	store     [6]document.Param
-	extraTime time.Duration    // how long it takes beside the latency
-	later     func() *response // the answer when that time is over; nil: the one that was given at once
-	job       *job             // what a POST started
-	created   string           // the id of what a POST made
-	inBatch   bool             // an action of a batch
-	done      func()           // when it is over
+	values       url.Values
+	store        [6]document.Param
+	extraTime    time.Duration    // how long it takes beside the latency
+	later        func() *response // the answer when that time is over; nil: the one that was given at once
+	job          *job             // what a POST started
+	created      string           // the id of what a POST made
+	undocumented bool             // AnyPath answers it
+	inBatch      bool             // an action of a batch
+	done         func()           // when it is over
 	// underway: the answer shows something that time will change.
 	underway bool
 }
@@ -62,8 +65,9 @@ func (s *Sandbox) requestID() string {
 }
 
 // api serves one request below /api/v1.
-func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
-	c := &request{s: s, r: r, path: "/" + strings.Trim(rest, "/"), id: s.requestID()}
+func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest, listener string) {
+	path := "/" + strings.Trim(plainPath(rest), "/")
+	c := &request{s: s, r: r, sent: path, path: path, id: s.requestID(), address: s.addressOf(r, listener)}
 	if r.Body != nil && r.ContentLength != 0 {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBody))
 		if err != nil {
@@ -79,6 +83,9 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest string) {
 	s.settle()
 	s.locate(c)
 	a := s.screen(c)
+	if a == nil {
+		a = s.redirectToShard(c)
+	}
 	if s.opts.Observe != nil {
 		s.observe(c)
 	}
@@ -133,13 +140,28 @@ func (s *Sandbox) locate(c *request) {
 		var v []string
 		c.route, v = s.router.find(verb, c.path[1:], values[:0])
 		if c.route != nil {
-			c.params = c.store[:0]
-			for i, name := range c.route.params {
-				c.params = append(c.params, document.Param{Name: name, Value: v[i]})
-			}
+			c.bind(c.route, v)
 		}
 	}
 	c.known = true
+	if c.route == nil {
+		s.locateUndocumented(c, verb)
+	} else {
+		s.locateParameters(c)
+	}
+	c.org = s.orgState(c.at.Org)
+}
+
+// bind gives the parameters of a route their values.
+func (c *request) bind(r *route, values []string) {
+	c.route, c.params = r, c.store[:0]
+	for i, name := range r.params {
+		c.params = append(c.params, document.Param{Name: name, Value: values[i]})
+	}
+}
+
+// locateParameters finds what the parameters of the path name.
+func (s *Sandbox) locateParameters(c *request) {
 	for i, p := range c.params {
 		at, ok := c.at, true
 		switch p.Name {
@@ -163,11 +185,10 @@ func (s *Sandbox) locate(c *request) {
 			c.at = at
 		}
 	}
-	c.org = s.orgState(c.at.Org)
 }
 
 func (s *Sandbox) observe(c *request) {
-	a := Arrival{Method: c.r.Method, Path: c.path, Query: c.r.URL.RawQuery, Header: c.r.Header, Body: c.body, Time: c.now}
+	a := Arrival{Method: c.r.Method, Path: c.sent, Query: c.r.URL.RawQuery, Header: c.r.Header, Body: c.body, Time: c.now}
 	if c.route != nil {
 		a.Operation = c.route.op.GetId()
 	}

@@ -42,6 +42,9 @@ func (s *Sandbox) control() http.Handler {
 	m.HandleFunc("DELETE /_sim/rejections", func(w http.ResponseWriter, _ *http.Request) { s.ClearRejections(); reply(w, ok{true}) })
 	m.HandleFunc("POST /_sim/jobs", command(each(s.AddJobScript)))
 	m.HandleFunc("DELETE /_sim/jobs", func(w http.ResponseWriter, _ *http.Request) { s.ClearJobScripts(); reply(w, ok{true}) })
+	m.HandleFunc("GET /_sim/changes", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Changes()) })
+	m.HandleFunc("POST /_sim/changes", command(each(s.AddChange)))
+	m.HandleFunc("DELETE /_sim/changes", func(w http.ResponseWriter, _ *http.Request) { s.ClearChanges(); reply(w, ok{true}) })
 	m.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) { s.ClearFaults(); reply(w, ok{true}) })
 	return m
 }
@@ -86,6 +89,7 @@ func (s *Sandbox) help(w http.ResponseWriter, _ *http.Request) {
 		"POST /_sim/faults":     `faults by script: {"path":"/networks/","faults":[{"kind":"status","status":502,"body":"html"}]}`,
 		"PUT /_sim/faults":      `faults by rate: {"share":0.2}, with "kinds":[{"kind":"reset","after":true,"weight":1}] for some only, "transient":true for those that pass`,
 		"DELETE /_sim/faults":   "no more faults",
+		"POST /_sim/changes":    `something changes without a request: {"path":"/networks/ID","body":{"name":"Branch {n}"},"in":"1s","every":"5s","times":10}; GET shows what has changed`,
 		"PUT /_sim/times":       `how long things take: {"batch":"5s","job":"1s"}; GET shows all`,
 		"POST /_sim/rejections": `writes that are refused for what they say: {"contains":"\"vlan\":4095","messages":["Vlan is invalid"]}; "atPost":true refuses a batch at once`,
 		"POST /_sim/jobs":       `how jobs and batches go: {"operation":"createDeviceLiveToolsPing","time":"9s"}, "failed":"text", "error":"text" or "endless":true`,

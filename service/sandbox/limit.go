@@ -3,6 +3,7 @@ package sandbox
 import (
 	"math"
 	"net"
+	"net/http"
 	"sort"
 	"strconv"
 	"sync"
@@ -157,6 +158,94 @@ func (k *bucketSet) reset() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.of = nil
+}
+
+// An egress is one source address, as the sandbox saw it.
+type egress struct {
+	meter   meter
+	arrived int
+	limited int
+}
+
+// addresses are the source addresses: their buckets, and what arrived from each.
+type addresses struct {
+	bucketSet
+	seen map[string]*egress // guarded by the lock of the buckets
+}
+
+// addressRate is the documented limit of a source address, in requests a second;
+// overdrafts are measured against it where the sandbox has none.
+const addressRate = 100
+
+// arrive counts a request of an address.
+func (a *addresses) arrive(name string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e := a.seen[name]
+	if e == nil {
+		if a.seen == nil || len(a.seen) >= mostBuckets {
+			a.seen = make(map[string]*egress)
+		}
+		e = &egress{}
+		a.seen[name] = e
+	}
+	e.arrived++
+	e.meter.count(now, addressRate, addressRate)
+}
+
+// refused counts a request that found the bucket of its address empty.
+func (a *addresses) refused(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e := a.seen[name]; e != nil {
+		e.limited++
+	}
+}
+
+func (a *addresses) reset() {
+	a.bucketSet.reset()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen = nil
+}
+
+// addressOf names the address that pays for a request: the listener's name, what
+// the header says that stands for it, or the peer's address.
+func (s *Sandbox) addressOf(r *http.Request, listener string) string {
+	if listener != "" {
+		return listener
+	}
+	if h := s.opts.AddressHeader; h != "" && r.Header.Get(h) != "" {
+		return r.Header.Get(h)
+	}
+	return sourceOf(r.RemoteAddr)
+}
+
+// mostAgents bounds the User-Agents that are counted each by its own name.
+const mostAgents = 1000
+
+// agents counts requests by User-Agent.
+type agents struct {
+	mu sync.Mutex
+	of map[string]int
+}
+
+func (a *agents) count(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.of == nil {
+		a.of = make(map[string]int)
+	}
+	if _, known := a.of[name]; !known && len(a.of) >= mostAgents {
+		name = "others"
+	}
+	a.of[name]++
+}
+
+func (a *agents) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.of = nil
 }
 
 // sourceOf is the address that pays for a request: the peer's, without the port.

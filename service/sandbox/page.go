@@ -195,11 +195,11 @@ func (l *listing) eventWindow(alive []int, after, before string, per int) (from,
 	return from, min(to, from+per), nil
 }
 
-// link writes the Link header. The vendor documents it with bare relations and
-// sends quoted ones, too; here every second operation does.
+// link writes the Link header. The vendor documents it with bare relations, and
+// clients have met quoted ones, too.
 func (l *listing) link(c *request, alive []int, from, to, per int) string {
 	quote := ""
-	if c.route.salt%2 == 0 {
+	if how := c.s.opts.LinkRelations; how == "quoted" || how == "mixed" && c.route.salt%2 == 0 {
 		quote = `"`
 	}
 	q := url.Values{}

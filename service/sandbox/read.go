@@ -3,6 +3,7 @@ package sandbox
 import (
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
@@ -13,8 +14,13 @@ import (
 func (s *Sandbox) execute(c *request) *response {
 	s.alone.RLock()
 	defer s.alone.RUnlock()
-	a := s.perform(c)
-	if c.route.verb != verbGet && a.status < 300 {
+	var a *response
+	if c.undocumented {
+		a = s.performUndocumented(c)
+	} else {
+		a = s.perform(c)
+	}
+	if verbOf(c.r.Method) != verbGet && a.status < 300 {
 		s.countWrite(c)
 	}
 	return a
@@ -22,7 +28,7 @@ func (s *Sandbox) execute(c *request) *response {
 
 // countWrite takes note of a write that took effect.
 func (s *Sandbox) countWrite(c *request) {
-	s.store.record(c.r.Method, c.path, c.org.id, c.body, c.now)
+	s.store.record(c.r.Method, c.sent, c.org.id, c.body, c.now)
 	c.org.written(c.route)
 }
 
@@ -179,4 +185,85 @@ func (s *Sandbox) shown(c *request, doc *resource, shape *document.Shape, made f
 		return stored
 	}
 	return document.Overlay(document.DecodeObject(made(nil)), stored, doc.shape, shape)
+}
+
+// Answers are kept encoded: a benchmark is to measure the broker, not this.
+const (
+	// cacheBytes bounds what is kept, as two generations of half of it each: the
+	// elder is dropped whole when the younger is full.
+	cacheBytes  = 32 << 20
+	cacheShards = 16
+	// An entry costs something beside its body: key, map and headers, in bytes.
+	cacheOverhead = 256
+)
+
+type cacheKey struct {
+	route             int
+	org               string // who owns what the path names: version below is its count
+	tls               bool
+	host, path, query string
+}
+
+type cached struct {
+	version  uint64 // of the organization when the answer was made
+	response *response
+}
+
+type cache struct{ shards [cacheShards]cacheShard }
+
+type cacheShard struct {
+	mu           sync.Mutex
+	young, elder map[cacheKey]cached
+	bytes        int
+}
+
+func (c *cache) init() {
+	for i := range c.shards {
+		c.shards[i].young = make(map[cacheKey]cached)
+	}
+}
+
+func (c *cache) shard(k *cacheKey) *cacheShard {
+	return &c.shards[document.Hash(k.path)%cacheShards]
+}
+
+// get gives an answer as it would be made again; nil when it is not known.
+func (c *cache) get(k *cacheKey, version uint64) *response {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.young[*k]
+	if !ok {
+		if e, ok = s.elder[*k]; ok {
+			s.add(k, e)
+		}
+	}
+	if !ok || e.version != version {
+		return nil
+	}
+	return e.response
+}
+
+func (c *cache) put(k *cacheKey, version uint64, a *response) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(k, cached{version, a})
+}
+
+func (s *cacheShard) add(k *cacheKey, e cached) {
+	size := len(e.response.body) + len(k.path) + len(k.query) + cacheOverhead
+	if s.bytes += size; s.bytes > cacheBytes/2/cacheShards {
+		s.elder, s.young, s.bytes = s.young, make(map[cacheKey]cached), size
+	}
+	s.young[*k] = e
+}
+
+func (c *cache) reset() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.young, s.elder, s.bytes = make(map[cacheKey]cached), nil, 0
+		s.mu.Unlock()
+	}
 }

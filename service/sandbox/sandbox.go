@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -50,9 +51,21 @@ type Options struct {
 
 	// Faults hit requests at random. Scripted ones are added later, see Script.
 	Faults Mix
-	// Shard is the scheme and host that redirects to a shard lead to. Where empty,
+	// Shards are the schemes and hosts at which the organizations live, in turn. A
+	// request for one that comes to another host is redirected there. Empty: all
+	// live everywhere.
+	Shards []string
+	// AnyPath answers paths that the contract does not know, as a store of JSON.
+	AnyPath bool
+	// AddressHeader names a header whose value stands for the source address, so
+	// that replicas on one machine have addresses of their own. See HandlerAt, too.
+	AddressHeader string
+	// Shard is the scheme and host that a fault's redirect to a shard leads to. Where empty,
 	// the same server under the other of its names, localhost or 127.0.0.1.
 	Shard string
+	// LinkRelations is how Link headers write their relations: bare, as documented
+	// (where empty), "quoted", or "mixed", which differs from operation to operation.
+	LinkRelations string
 	// LinkBase is the scheme and host in Link headers; the one that was asked where empty.
 	LinkBase string
 
@@ -88,7 +101,9 @@ type Sandbox struct {
 	allowed   map[string]map[string]bool // key -> organizations; nil value: all
 
 	orgStates  sync.Map // organization number -> *account; -1: nobody's
-	addresses  bucketSet
+	addresses  addresses
+	agents     agents
+	changes    changes
 	own        bucketSet // buckets of operations with a limit of their own
 	serial     atomic.Uint64
 	effects    effects
@@ -113,6 +128,9 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 	}
 	if opts.Rows > mostRows || opts.Organizations > mostOrganizations || opts.NetworksPerOrganization > mostRows || opts.DevicesPerNetwork > mostRows {
 		return nil, errors.New("sandbox: the world is too large: at most 1,000,000 organizations, 100,000 networks each, 100,000 devices and rows each")
+	}
+	if l := opts.LinkRelations; l != "" && l != "quoted" && l != "mixed" {
+		return nil, fmt.Errorf("sandbox: relations of links are quoted, mixed, or bare where empty, not %q", l)
 	}
 	if err := opts.Faults.check(); err != nil {
 		return nil, err
@@ -197,12 +215,16 @@ func (o *Options) fill() {
 }
 
 // Handler serves the API below /api/v1 and the sandbox's own pages below /_sim.
-func (s *Sandbox) Handler() http.Handler {
+func (s *Sandbox) Handler() http.Handler { return s.HandlerAt("") }
+
+// HandlerAt serves the same; everything that arrives here comes from the source
+// address of that name. Replicas behind one egress address are given the same.
+func (s *Sandbox) HandlerAt(address string) http.Handler {
 	control := s.control()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
-		if rest, ok := strings.CutPrefix(path, "/api/v1"); ok && (rest == "" || rest[0] == '/') {
-			s.api(w, r, rest)
+		if rest, ok := strings.CutPrefix(path, "/api/v1"); ok && (rest == "" || rest[0] == '/' || rest != plainPath(rest)) {
+			s.api(w, r, rest, address)
 			return
 		}
 		if strings.HasPrefix(path, "/_sim") {

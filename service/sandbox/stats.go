@@ -12,6 +12,22 @@ type Stats struct {
 	Total Count     `json:"total"`
 	// Organizations by id; "" holds what no organization pays for.
 	Organizations map[string]OrganizationStats `json:"organizations"`
+	// Addresses are the source addresses that requests came from.
+	Addresses map[string]AddressStats `json:"addresses"`
+	// UserAgents counts requests by their User-Agent: one for each application
+	// that reaches the Dashboard, and the broker's alone where all go through it.
+	UserAgents map[string]int `json:"userAgents"`
+}
+
+// AddressStats is what came from one source address.
+type AddressStats struct {
+	Arrived int `json:"arrived"`
+	// Limited were refused because the address was over its limit.
+	Limited int `json:"limited"`
+	// MostInSecond is the most arrivals in any one second, WorstOverdraft how far
+	// they went beyond 100 a second and a burst of 100.
+	MostInSecond   int     `json:"mostInSecond"`
+	WorstOverdraft float64 `json:"worstOverdraft"`
 }
 
 // Count is requests, by what became of them.
@@ -87,7 +103,7 @@ func (s *Sandbox) Organization(id string) OrganizationStats {
 
 func (s *Sandbox) statsOf(id string, all bool) Stats {
 	s.settle()
-	out := Stats{Since: s.started, Now: s.opts.Now(), Total: Count{Answered: map[int]int{}}, Organizations: map[string]OrganizationStats{}}
+	out := Stats{Since: s.started, Now: s.opts.Now(), Total: Count{Answered: map[int]int{}}, Organizations: map[string]OrganizationStats{}, Addresses: s.addresses.stats(), UserAgents: s.agents.stats()}
 	s.orgStates.Range(func(_, v any) bool {
 		a := v.(*orgState)
 		if !all && a.id != id {
@@ -148,8 +164,30 @@ func (s *Sandbox) Reset() {
 	})
 	s.addresses.reset()
 	s.own.reset()
+	s.agents.reset()
+	s.changes.reset()
 	s.inventory.Reset()
 	s.store.reset()
 	s.requests.reset()
 	s.cache.reset()
+}
+
+func (a *addresses) stats() map[string]AddressStats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[string]AddressStats, len(a.seen))
+	for name, e := range a.seen {
+		out[name] = AddressStats{Arrived: e.arrived, Limited: e.limited, MostInSecond: e.meter.most, WorstOverdraft: math.Max(0, e.meter.worst)}
+	}
+	return out
+}
+
+func (a *agents) stats() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make(map[string]int, len(a.of))
+	for name, n := range a.of {
+		out[name] = n
+	}
+	return out
 }

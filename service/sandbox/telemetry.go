@@ -44,7 +44,7 @@ type intervalKey struct {
 }
 
 func (s *intervalCounts) add(c *request, status int) {
-	k := intervalKey{slot: c.now.Unix() / int64(finest/time.Second), agent: c.r.UserAgent(), source: sourceOf(c.r.RemoteAddr), status: status}
+	k := intervalKey{slot: c.now.Unix() / int64(finest/time.Second), agent: c.r.UserAgent(), source: c.address, status: status}
 	if c.route != nil {
 		k.operation = c.route.op.GetId()
 	}
@@ -85,8 +85,8 @@ type requestLog struct {
 
 func (l *requestLog) add(c *request, status int, unseen bool) {
 	e := logged{
-		at: c.now, org: c.org.id, method: c.r.Method, path: c.path, query: c.r.URL.RawQuery, agent: c.r.UserAgent(),
-		source: sourceOf(c.r.RemoteAddr), host: c.r.Host, status: status, notInTelemetry: unseen || status == 0 || status > 500,
+		at: c.now, org: c.org.id, method: c.r.Method, path: c.sent, query: c.r.URL.RawQuery, agent: c.r.UserAgent(),
+		source: c.address, host: c.r.Host, status: status, notInTelemetry: unseen || status == 0 || status > 500,
 	}
 	if c.route != nil {
 		e.operation = c.route.op.GetId()
