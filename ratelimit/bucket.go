@@ -14,11 +14,31 @@ const grain = 1e-9
 // A bucket is a rate.Limiter with a level that can be set. The Limiter itself
 // only starts full; one that has been emptied a while ago stands at any level
 // that is wanted.
+//
+// It remembers how high it stood, for refunds: a slot that comes back raises the
+// level to where it would stand if the slot had never been granted. Had the
+// bucket been full on the way, the slot would have overflowed, and nothing comes
+// back of it.
 type bucket struct {
 	limiter *rate.Limiter
 	rate    float64
 	burst   int
+	// full is when the bucket was last full, or emptied of what could come back:
+	// slots granted before then do not.
+	full time.Time
+	// peaks are levels that it has had since then, just before slots were granted.
+	peaks []peak
 }
+
+// A peak is a level that the bucket has had.
+type peak struct {
+	at    time.Time
+	level float64
+}
+
+// mostPeaks bounds the peaks. With more of them refunds would be a little less
+// cautious, not more right.
+const mostPeaks = 8
 
 // newBucket returns a bucket that is full.
 func newBucket(perSecond, burst float64) bucket {
@@ -42,6 +62,7 @@ func (k *bucket) set(now time.Time, perSecond, burst float64) {
 	if deep := depth(burst); deep != k.burst {
 		k.limiter.SetBurstAt(now, deep)
 		k.burst = deep
+		k.void(now)
 	}
 }
 
@@ -62,7 +83,68 @@ func (k *bucket) level(now time.Time) float64 {
 
 // take takes one token if there is one.
 func (k *bucket) take(now time.Time) bool {
-	return k.limiter.AllowN(now, 1)
+	level := k.level(now)
+	if !k.limiter.AllowN(now, 1) {
+		return false
+	}
+	k.note(now, level)
+	return true
+}
+
+// note remembers the level before a slot was granted.
+func (k *bucket) note(now time.Time, level float64) {
+	if level >= float64(k.burst)-grain {
+		k.void(now)
+		return
+	}
+	n := len(k.peaks)
+	if !now.After(k.full) || n > 0 && !now.After(k.peaks[n-1].at) {
+		return // of slots granted at one moment the first one saw the highest level
+	}
+	for n > 0 && k.peaks[n-1].level <= level {
+		n--
+	}
+	k.peaks = k.peaks[:n]
+	if n == mostPeaks { // the two oldest become one that is as high and as late
+		k.peaks[1].level = max(k.peaks[0].level, k.peaks[1].level)
+		k.peaks = append(k.peaks[:0], k.peaks[1:]...)
+	}
+	k.peaks = append(k.peaks, peak{now, level})
+}
+
+// void says that no slot granted before then can come back.
+func (k *bucket) void(before time.Time) {
+	if before.After(k.full) {
+		k.full = before
+	}
+	k.peaks = k.peaks[:0]
+}
+
+// refund gives back n slots that were granted at a moment, as far as the bucket
+// would not have overflowed without them. It reports false when none of them can
+// come back.
+func (k *bucket) refund(now time.Time, n int, granted time.Time) bool {
+	if granted.Before(k.full) || granted.After(now) {
+		return false
+	}
+	level := k.level(now)
+	highest := level
+	for _, p := range k.peaks {
+		if p.at.After(granted) {
+			highest = max(highest, p.level)
+		}
+	}
+	back := min(float64(n), float64(k.burst)-highest)
+	if back <= 0 {
+		return false
+	}
+	for i := range k.peaks {
+		if p := &k.peaks[i]; p.at.After(granted) {
+			p.level += back
+		}
+	}
+	k.reset(now, level+back)
+	return true
 }
 
 // wait is how long it takes until there are n tokens.

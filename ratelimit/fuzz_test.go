@@ -31,7 +31,7 @@ func FuzzBound(f *testing.F) {
 				})
 				granted = len(g.Classes)
 				if n%4 == 0 {
-					l.Refund(ctx, now, organization, granted)
+					l.Refund(ctx, now, organization, granted, now)
 					granted = 0
 				}
 				if g.Again < -1 || g.Again > 2*time.Second && !now.Before(g.State.StoppedUntil) {

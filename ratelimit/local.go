@@ -84,7 +84,7 @@ func (l *Local) Stop(_ context.Context, now time.Time, b Budget, d time.Duration
 	p = p.Stop(now, max(0, d), e.ceiling)
 	e.pace = &p
 	e.bucket.set(now, p.At(e.ceiling), b.Burst)
-	e.bucket.reset(p.Until, 0)
+	e.stop(now)
 }
 
 // Open makes a budget known that has been drawn on elsewhere, and had this many
@@ -95,6 +95,7 @@ func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 	if l.table.find(b.Key) == nil {
 		e := open(at, b)
 		e.bucket.reset(at, tokens)
+		e.bucket.void(at)
 		l.table.add(e)
 	}
 }
@@ -104,7 +105,7 @@ func (l *Local) Open(at time.Time, b Budget, tokens float64) {
 func (l *Local) Hold(now time.Time, b Budget, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, _ := l.entry(now, b)
+	e, now := l.entry(now, b)
 	var p Pace
 	if e.pace != nil {
 		p = *e.pace
@@ -114,7 +115,7 @@ func (l *Local) Hold(now time.Time, b Budget, until time.Time) {
 	}
 	p = p.Hold(until)
 	e.pace = &p
-	e.bucket.reset(until, 0)
+	e.stop(now)
 }
 
 // Succeed implements Scheduler.
@@ -132,19 +133,16 @@ func (l *Local) Succeed(_ context.Context, now time.Time, b Budget) {
 	}
 }
 
-// Refund implements Scheduler. What flowed in since the slots were granted may
-// have filled the bucket without them: it does not overflow.
-func (l *Local) Refund(_ context.Context, now time.Time, b Budget, n int) {
+// Refund implements Scheduler.
+func (l *Local) Refund(_ context.Context, now time.Time, b Budget, n int, granted time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n <= 0 {
 		return
 	}
 	e, now := l.entry(now, b)
-	level := e.level(now)
-	e.count(-n)
-	if e.pace == nil || !now.Before(e.pace.Until) { // a stop empties the bucket of refunds too
-		e.bucket.reset(now, level+float64(n))
+	if e.bucket.refund(now, n, granted) {
+		e.count(-n)
 	}
 }
 
@@ -219,10 +217,18 @@ func (e *entry) count(n int) {
 	}
 }
 
+// stop empties the bucket until the end of the stop, also of what was granted
+// before it and has not been spent.
+func (e *entry) stop(now time.Time) {
+	e.bucket.reset(e.pace.Until, 0)
+	e.bucket.void(now.Add(1))
+}
+
 // shift follows a clock that was set back by d, given as less than 0: nothing
 // has flowed in, and what was to end keeps its distance.
 func (e *entry) shift(now time.Time, d time.Duration) {
 	level := e.bucket.level(e.last)
+	e.bucket.void(e.last.Add(1)) // what was granted by the old time cannot be placed in the new one
 	if e.pace != nil {
 		stopped := e.last.Before(e.pace.Until)
 		e.pace.Since, e.pace.Until = e.pace.Since.Add(d), e.pace.Until.Add(d)

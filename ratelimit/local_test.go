@@ -190,7 +190,7 @@ func TestConcurrent(t *testing.T) {
 				}
 				l.Succeed(ctx, now, organization)
 				l.Peek(now, organization)
-				l.Refund(ctx, now, organization, n/2)
+				l.Refund(ctx, now, organization, n/2, now)
 				mu.Lock()
 				got += n - n/2
 				mu.Unlock()

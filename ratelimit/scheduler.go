@@ -20,10 +20,11 @@ type Scheduler interface {
 	// Succeed is for an attempt that the server did not refuse for its rate:
 	// the rate recovers.
 	Succeed(ctx context.Context, now time.Time, b Budget)
-	// Refund gives back n slots of this lane's last pull that will not be spent.
-	// It is to be called at once: a slot that would have flowed in again by
-	// itself is not given back a second time.
-	Refund(ctx context.Context, now time.Time, b Budget, n int)
+	// Refund gives back n slots that will not be spent. granted is the time at
+	// which they were pulled or taken, as it was given then. A slot comes back as
+	// far as the bucket would not have overflowed without it: the later it is
+	// given back, the less is left of it, and after a stop nothing.
+	Refund(ctx context.Context, now time.Time, b Budget, n int, granted time.Time)
 	// Peek tells what is known of a budget, without a round trip to a store.
 	Peek(now time.Time, b Budget) State
 }

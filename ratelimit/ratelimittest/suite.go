@@ -27,6 +27,7 @@ func Run(t *testing.T, replicas int, open Open) {
 		{"grants", testGrants},
 		{"order", testOrder},
 		{"most and refund", testMost},
+		{"late refunds", testLateRefunds},
 		{"stop", testStop},
 		{"stops at once are one", testStops},
 		{"recovery", testRecovery},
@@ -169,14 +170,15 @@ func testMost(s *subject) {
 	if len(g.Classes) != 2 || g.Again != 0 {
 		s.Errorf("%d slots of at most 2, again in %v", len(g.Classes), g.Again)
 	}
+	granted := s.clock.Now()
 	s.drain()
-	s.all[0].Refund(context.Background(), s.clock.Now(), s.budget, 2)
+	s.all[0].Refund(context.Background(), s.clock.Now(), s.budget, 2, granted)
 	if g = s.pull(5); len(g.Classes) != 2 {
 		s.Errorf("%d slots after a refund of 2", len(g.Classes))
 	}
 	s.clock.Advance(time.Minute)
 	s.pull(1)
-	s.all[0].Refund(context.Background(), s.clock.Now(), s.budget, 100)
+	s.all[0].Refund(context.Background(), s.clock.Now(), s.budget, 100, s.clock.Now())
 	if g = s.pull(100); len(g.Classes) != int(g.State.Burst) {
 		s.Errorf("%d slots after a refund of 100, with a burst of %g", len(g.Classes), g.State.Burst)
 	}

@@ -3,6 +3,7 @@ package ratelimittest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
@@ -147,22 +148,18 @@ func anything(s *subject, seed uint64) error {
 	s.budget.Key += fmt.Sprint("/", seed)
 	random := rand.New(rand.NewPCG(seed, 11))
 	b := Bound{Rate: s.budget.Rate, Burst: s.budget.Burst}
-	var now time.Duration    // that has really passed
-	var held []time.Duration // when slots were granted that may still be given back
-	leave := func() {        // it is too late to give them back
-		for _, granted := range held {
-			b.Leave(granted)
-		}
-		held = nil
+	var now time.Duration // that has really passed
+	type slot struct {    // one that may still be given back
+		granted time.Duration
+		clock   time.Time
+		replica int
 	}
+	var held []slot
 	dead := map[int]bool{}
 	for range 600 {
 		d := time.Duration(random.ExpFloat64() * float64(30*time.Millisecond))
 		now += d
 		s.clock.Advance(d)
-		if len(held) > 0 && now-held[0] > 90*time.Millisecond {
-			leave()
-		}
 		replica := random.IntN(len(s.all))
 		if dead[replica] {
 			continue
@@ -178,15 +175,20 @@ func anything(s *subject, seed uint64) error {
 			}
 			for range s.ask(replica, random.IntN(6), ask...).Classes {
 				if random.IntN(8) == 0 {
-					held = append(held, now)
+					held = append(held, slot{now, at, replica})
 				} else {
 					b.Leave(now)
 				}
 			}
-		case x < 80:
-			n := random.IntN(len(held) + 1)
-			scheduler.Refund(s.Context(), at, s.budget, n)
-			held = held[n:]
+		case x < 80: // at once, or much later
+			if len(held) == 0 {
+				break
+			}
+			i := random.IntN(len(held))
+			if back := held[i]; !dead[back.replica] {
+				s.all[back.replica].Refund(s.Context(), at, s.budget, 1, back.clock)
+				held = slices.Delete(held, i, i+1)
+			}
 		case x < 81:
 			scheduler.Stop(s.Context(), at, s.budget, time.Duration(random.IntN(700))*time.Millisecond)
 		case x < 93:
@@ -194,14 +196,14 @@ func anything(s *subject, seed uint64) error {
 		case x < 95:
 			s.clock.Advance(-time.Duration(random.ExpFloat64() * float64(2*time.Second)))
 		case x < 96:
-			leave()
 			s.clock.Advance(time.Duration(random.ExpFloat64() * float64(2*time.Second)))
 			b.Fill(now)
 		case x < 97 && len(dead) < len(s.all)-1:
 			dead[replica] = true
-		default:
-			leave()
 		}
+	}
+	for _, slot := range held {
+		b.Leave(slot.granted)
 	}
 	if b.Left() < 40 {
 		return fmt.Errorf("only %d left: nothing was tried", b.Left())

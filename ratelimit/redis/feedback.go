@@ -29,13 +29,47 @@ type note struct {
 	told  time.Time
 	level float64 // of the bucket, below 0 when it owes
 
-	granted            time.Time // when the store last granted a slot here; zero for never
-	grantedAt          int64     // the same by the store's clock
-	refundedAt         int64     // when the first of the refunds was granted
-	successes, refunds int       // to tell
-	alone              int       // slots spent without the store, to tell
-	outage             uint64    // the last one that the store has been told of
-	stopped            time.Time // end of a stop that the store has not been told of
+	grants    []grant   // the last ones, for refunds
+	refunds   []grant   // to tell
+	successes int       // to tell
+	alone     int       // slots spent without the store, to tell
+	outage    uint64    // the last one that the store has been told of
+	stopped   time.Time // end of a stop that the store has not been told of
+}
+
+// A grant is slots that the store has granted here at one moment.
+type grant struct {
+	now   time.Time // by the caller's clock
+	at    int64     // by the store's, in microseconds
+	slots int
+}
+
+// mostGrants bounds the grants that a note remembers, and the refunds to tell. A
+// refund of an older one is not told: the slot is lost, and never spent twice.
+const mostGrants = 16
+
+// last is the last grant, if there was one.
+func (k *note) last() (grant, bool) {
+	if len(k.grants) == 0 {
+		return grant{}, false
+	}
+	return k.grants[len(k.grants)-1], true
+}
+
+// refund notes n slots of a grant that will not be spent.
+func (k *note) refund(n int, granted time.Time) {
+	for i := range k.grants {
+		g := &k.grants[i]
+		if !g.now.Equal(granted) || g.slots == 0 || len(k.refunds) == mostGrants {
+			continue
+		}
+		back := min(n, g.slots)
+		g.slots -= back
+		k.refunds = append(k.refunds, grant{granted, g.at, back})
+		if n -= back; n == 0 {
+			return
+		}
+	}
 }
 
 // notes holds the notes in the order of their last use.
@@ -67,25 +101,25 @@ func (n *notes) of(now time.Time, key string) *note {
 
 // Feedback is what a step tells beside its own matter.
 type feedback struct {
-	sinceGrant         time.Duration // less than 0 when the store does not have to know the budget
-	back               bool          // this replica has been alone since its last step
-	alone              int
-	successes, refunds int
-	refunded           int64 // when the first of the refunds was granted
-	outage             uint64
-	part               float64 // of the rate, that it had meanwhile
+	sinceGrant time.Duration // less than 0 when the store does not have to know the budget
+	back       bool          // this replica has been alone since its last step
+	alone      int
+	successes  int
+	refunds    []grant
+	outage     uint64
+	part       float64 // of the rate, that it had meanwhile
 }
 
 // feedback takes what there is to tell. What becomes of the step nobody knows if it
 // fails: successes and refunds are lost then, which costs at most a slot that
 // nobody uses; what was spent alone is told again.
 func (k *note) feedback(now time.Time, h history) feedback {
-	r := feedback{sinceGrant: -1, successes: k.successes, refunds: k.refunds, refunded: k.refundedAt, alone: k.alone, outage: h.outages, part: h.part}
-	if since := now.Sub(k.granted); !k.granted.IsZero() && since < remembered {
-		r.sinceGrant = max(0, since)
+	r := feedback{sinceGrant: -1, successes: k.successes, refunds: k.refunds, alone: k.alone, outage: h.outages, part: h.part}
+	if g, ok := k.last(); ok && now.Sub(g.now) < remembered {
+		r.sinceGrant = max(0, now.Sub(g.now))
 	}
 	r.back = k.outage != h.outages && (k.alone > 0 || now.Sub(h.returned) < returning)
-	k.successes, k.refunds = 0, 0
+	k.successes, k.refunds = 0, nil
 	return r
 }
 
@@ -94,7 +128,10 @@ func (k *note) hear(now time.Time, r feedback, state ratelimit.State, a result) 
 	k.state, k.told, k.level, k.outage = state, now, a.tokens, r.outage
 	k.alone = max(0, k.alone-r.alone)
 	if len(a.slots) > 0 {
-		k.granted, k.grantedAt = now, a.at
+		if len(k.grants) == mostGrants {
+			k.grants = append(k.grants[:0], k.grants[1:]...)
+		}
+		k.grants = append(k.grants, grant{now, a.at, len(a.slots)})
 	}
 }
 

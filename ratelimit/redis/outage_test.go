@@ -86,7 +86,8 @@ func (c *crowd) pull(ctx context.Context, s *Store, b ratelimit.Budget) {
 func (s *Store) decided(b ratelimit.Budget) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.UnixMicro(s.notes.of(time.Now(), b.Key).grantedAt)
+	g, _ := s.notes.of(time.Now(), b.Key).last()
+	return time.UnixMicro(g.at)
 }
 
 // left is how many slots were granted so far.

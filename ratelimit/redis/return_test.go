@@ -128,9 +128,39 @@ func TestReturn(t *testing.T) {
 				t.Errorf("%d slots of a budget that has expired", n)
 			}
 		}},
+		{"refunds of slots from before an outage are none", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
+			granted := clock.Now()
+			slots(t, a, clock, 2)
+			leave(clock, 50*time.Millisecond, a, b)
+			a.comeBack()
+			if n := slots(t, a, clock, 1); n != 0 {
+				t.Fatalf("%d slots at once", n)
+			}
+			a.Refund(t.Context(), clock.Now(), organization, 1, granted)
+			if n := slots(t, a, clock, 9); n != 0 {
+				t.Errorf("%d slots out of a refund from before an outage", n)
+			}
+		}},
+		{"a refund in an outage of a slot from the store is none of the replica's own", func(t *testing.T, clock *ratelimittest.Clock, a, _ *Store) {
+			granted := clock.Now()
+			slots(t, a, clock, 2)
+			clock.Advance(time.Millisecond)
+			leave(clock, 0, a)
+			if n := slots(t, a, clock, 9); n != 1 {
+				t.Fatalf("%d slots, want the spare", n)
+			}
+			a.Refund(t.Context(), clock.Now(), organization, 1, granted)
+			if n := slots(t, a, clock, 9); n != 0 {
+				t.Errorf("%d slots out of a refund of one that the store granted", n)
+			}
+			a.Refund(t.Context(), clock.Now(), organization, 1, clock.Now())
+			if n := slots(t, a, clock, 9); n != 1 {
+				t.Errorf("%d slots out of a refund of the spare", n)
+			}
+		}},
 		{"refunds of slots that have flowed in again are none", func(t *testing.T, clock *ratelimittest.Clock, a, b *Store) {
 			slots(t, a, clock, 2)
-			a.Refund(t.Context(), clock.Now(), organization, 2)
+			a.Refund(t.Context(), clock.Now(), organization, 2, clock.Now())
 			clock.Advance(time.Second)
 			if n := slots(t, b, clock, 6); n != 6 {
 				t.Fatalf("%d slots", n)

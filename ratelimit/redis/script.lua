@@ -9,12 +9,12 @@
 --         here; below 0 when it does not know of any
 --       6 1 when this replica comes back from going on alone, else 0
 --       7 slots it spent alone, 8 its share of the rate, 9 of the burst, then
---       10 successes and 11 refunds since its last step, and 12 when
---       the first of the slots that it refunds was granted
---       13 "pull", "stop", or "tell" for nothing more
---   pull: 14 most slots, then what waits here in place of what was said before,
+--       10 successes since its last step, and 11 refunds: for each moment at
+--       which slots were granted that will not be spent, "moment:slots "
+--       12 "pull", "stop", or "tell" for nothing more
+--   pull: 13 most slots, then what waits here in place of what was said before,
 --         four for each class: priority, caller, count, weight
---   stop: 14 microseconds
+--   stop: 13 microseconds
 -- Answer: when to ask again (-1 for on news only), the rate and the tokens in
 -- millionths, how much of a stop is left, the time, then the number of the class
 -- of each slot.
@@ -23,14 +23,15 @@ local DECREASE, INCREASE, FLOOR = 0.7, 0.2, 0.5
 local PROOF, PROBED, MEMORY, PAUSE = 26e6, 12, 60e6, 1.5e6
 local SETTLED, BELIEVED, UNTOLD = 2e6, 0.6, -1e18
 local GRACE, ABSENCE, HORIZON, RECHECK = 20e3, 500e3, 32, 1e6
-local LAYOUT = 1 -- of what is kept; anything else is as good as lost
+local LAYOUT = 2 -- of what is kept; anything else is as good as lost
 local SKEW, GRAIN, REST, RETURN = 1e6, 1e-9, 10e6, 5e6
+local PEAKS = 8
 
 local key, who = KEYS[1], ARGV[2]
 local ceiling, burst = tonumber(ARGV[3]), tonumber(ARGV[4])
 local since_grant, back = tonumber(ARGV[5]), ARGV[6] == '1'
 local alone, share, spare = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local successes, refunds, refunded = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local successes, refunds = tonumber(ARGV[10]), ARGV[11]
 
 local now
 if ARGV[1] ~= '' then
@@ -61,15 +62,21 @@ end
 
 local s = read()
 if not s then
-  s = {layout = LAYOUT, tokens = (s == false or lost()) and 0 or burst, last = now, seen = now, full = 0, ceiling = ceiling, virtual = 0, turn = 0,
-    rate = 0, mark = 0, empty = 0, stop = 0, spent = 0, back = 0, callers = {}, places = {}, lanes = {}}
+  s = {layout = LAYOUT, tokens = (s == false or lost()) and 0 or burst, last = now, seen = now, full = now, ceiling = ceiling, virtual = 0, turn = 0,
+    rate = 0, mark = 0, empty = 0, stop = 0, spent = 0, back = 0, peaks = {}, callers = {}, places = {}, lanes = {}}
+end
+
+-- No slot granted before then can come back.
+local function void(before)
+  s.full, s.peaks = math.max(s.full, before), {}
 end
 
 -- The clock was set back: what was to end keeps its distance, nothing flows in.
 if now < s.seen then
   local d = s.seen - now
   if d > SKEW then
-    s.last, s.full, s.back = s.last - d, s.full - d, s.back - d
+    void(s.seen + 1) -- what was granted by the old time cannot be placed in the new one
+    s.last, s.back = s.last - d, s.back - d
     if s.empty ~= 0 then s.empty, s.stop = s.empty - d, s.stop - d end
     for _, p in ipairs(s.places) do
       if p[7] > 0 then p[7] = p[7] - d end
@@ -94,14 +101,41 @@ if now > s.last then
 end
 s.ceiling = ceiling
 if now >= s.stop and s.tokens >= burst - GRAIN then
-  s.full = now
+  void(now)
   if s.empty ~= 0 then s.spent = UNTOLD end
 end
--- What was granted before the bucket was full has flowed in again by itself.
-if refunds > 0 and refunded >= s.full then
-  if now >= s.stop then s.tokens = math.min(burst, s.tokens + refunds) end
-  s.spent = s.spent - refunds
+
+-- A slot that comes back raises the level to where it would stand if the slot had
+-- never been granted: what would have overflowed meanwhile does not come back.
+for granted, slots in string.gmatch(refunds, '(%d+):(%d+)') do
+  granted, slots = tonumber(granted), tonumber(slots)
+  if granted >= s.full and granted <= now then
+    local highest = s.tokens
+    for _, p in ipairs(s.peaks) do
+      if p[1] > granted then highest = math.max(highest, p[2]) end
+    end
+    local given = math.min(slots, burst - highest)
+    if given > 0 then
+      s.tokens, s.spent = s.tokens + given, s.spent - slots
+      for _, p in ipairs(s.peaks) do
+        if p[1] > granted then p[2] = p[2] + given end
+      end
+    end
+  end
 end
+
+-- note remembers the level before slots were granted.
+local function note(level)
+  local peaks = s.peaks
+  if now <= s.full or #peaks > 0 and now <= peaks[#peaks][1] then return end
+  while #peaks > 0 and peaks[#peaks][2] <= level do table.remove(peaks) end
+  if #peaks == PEAKS then
+    peaks[2][2] = math.max(peaks[1][2], peaks[2][2])
+    table.remove(peaks, 1)
+  end
+  peaks[#peaks + 1] = {now, level}
+end
+
 if back then
   -- Whoever comes back first finds what flowed in meanwhile spent already: the
   -- bucket is empty. Who comes later has gone on alone beside it since.
@@ -112,6 +146,7 @@ if back then
     s.back = now
   end
   s.tokens = math.min(s.tokens, 0) - math.min(alone, debt)
+  void(now + 1)
 end
 
 -- The pace.
@@ -145,6 +180,7 @@ local function stop(d)
   end
   s.empty, s.spent = s.stop - math.min(d, PAUSE), 0
   s.tokens, s.last = math.min(s.tokens, 0), s.stop
+  void(now + 1)
 end
 
 -- A place is {priority, caller, lane, count, weight, turn, due}; left, next,
@@ -164,7 +200,7 @@ end
 
 local function join()
   local kept = {}
-  for i = 15, #ARGV, 4 do
+  for i = 14, #ARGV, 4 do
     local priority, caller, count, weight = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
     local place
     for _, p in ipairs(s.places) do
@@ -175,7 +211,7 @@ local function join()
       s.places[#s.places + 1] = place
     end
     place[4], place[5], place[7] = count, weight, 0
-    place.number, kept[place] = (i - 11) / 4, true
+    place.number, kept[place] = (i - 10) / 4, true
   end
   s.places = drop(s.places, function(p) return p[3] == who and not kept[p] end)
 end
@@ -250,6 +286,7 @@ local function pull(most)
   end
   join()
   local granted, slot = walk(most)
+  if granted > 0 then note(s.tokens) end
   s.tokens, s.spent = s.tokens - granted, s.spent + granted
 
   local again = -1
@@ -274,10 +311,10 @@ local function pull(most)
   reply[1] = again
 end
 
-if ARGV[13] == 'stop' then
-  stop(tonumber(ARGV[14]))
-elseif ARGV[13] == 'pull' then
-  pull(tonumber(ARGV[14]))
+if ARGV[12] == 'stop' then
+  stop(tonumber(ARGV[13]))
+elseif ARGV[12] == 'pull' then
+  pull(tonumber(ARGV[13]))
 end
 
 -- Forget what says nothing any more.

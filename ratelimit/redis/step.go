@@ -37,10 +37,10 @@ func (s *Store) step(ctx context.Context, key string, b ratelimit.Budget, r feed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Timeout)
 	defer cancel()
 	n := s.config.Replicas
-	args := append(make([]any, 0, 13+len(rest)),
+	args := append(make([]any, 0, 12+len(rest)),
 		s.clock(), s.id, number(b.Rate), number(kept(b, n).Burst),
 		microseconds(r.sinceGrant), flag(r.back), r.alone, number(b.Rate*r.part), number(spare(b.Burst, n)),
-		r.successes, r.refunds, r.refunded, op)
+		r.successes, refundList(r.refunds), op)
 	args = append(args, rest...)
 	s.steps.Add(1)
 	reply, err := s.script.Run(ctx, s.client, []string{key}, args...).Result()
@@ -129,6 +129,21 @@ func (s *Store) clock() string {
 		return ""
 	}
 	return strconv.FormatInt(s.config.clock().UnixMicro(), 10)
+}
+
+// refundList writes the refunds as the script reads them.
+func refundList(refunds []grant) string {
+	if len(refunds) == 0 {
+		return ""
+	}
+	var text []byte
+	for _, r := range refunds {
+		text = strconv.AppendInt(text, r.at, 10)
+		text = append(text, ':')
+		text = strconv.AppendInt(text, int64(r.slots), 10)
+		text = append(text, ' ')
+	}
+	return string(text)
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

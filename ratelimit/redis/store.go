@@ -249,24 +249,22 @@ func (s *Store) Succeed(ctx context.Context, now time.Time, b ratelimit.Budget) 
 }
 
 // Refund implements ratelimit.Scheduler. The store hears of it with the next step.
-func (s *Store) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int) {
-	if n <= 0 {
+func (s *Store) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int, granted time.Time) {
+	if n <= 0 || !valid(b) {
 		return
 	}
 	o := s.breaker.alone()
-	if o != nil {
-		o.local.Refund(ctx, now, s.divide(o, now, b), n)
+	alone := o != nil && !granted.Before(o.since)
+	if alone {
+		o.local.Refund(ctx, now, s.divide(o, now, b), n, granted)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.notes.of(now, b.Key)
-	if o != nil {
+	if alone {
 		k.alone = max(0, k.alone-n)
 	} else {
-		if k.refunds == 0 {
-			k.refundedAt = k.grantedAt
-		}
-		k.refunds += n
+		k.refund(n, granted)
 	}
 }
 

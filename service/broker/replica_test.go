@@ -35,7 +35,7 @@ func (s *sharedStore) pull(ctx context.Context, replica int, ask ratelimit.Ask) 
 	s.ready[replica] = nil
 	for _, class := range ready {
 		if !s.hand(replica, class) {
-			s.Refund(ctx, time.Now(), ask.Budget, 1)
+			s.Refund(ctx, time.Now(), ask.Budget, 1, time.Now())
 		}
 	}
 	all := ask
@@ -116,8 +116,8 @@ func (r remote) Succeed(ctx context.Context, now time.Time, b ratelimit.Budget) 
 	r.store.Succeed(ctx, now, b)
 }
 
-func (r remote) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int) {
-	r.store.Refund(ctx, now, b, n)
+func (r remote) Refund(ctx context.Context, now time.Time, b ratelimit.Budget, n int, granted time.Time) {
+	r.store.Refund(ctx, now, b, n, granted)
 }
 
 func (r remote) Peek(now time.Time, b ratelimit.Budget) ratelimit.State {

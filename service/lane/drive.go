@@ -95,12 +95,16 @@ type puller struct {
 // pull asks the scheduler once and gives out what it grants. It returns when to
 // pull next, 0 for at once, below 0 for when there is news.
 func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration {
-	most := 0
+	most, at := 0, asked{now, now}
 	if l.address != nil {
 		// The address pays first and gets back what the organization does not
 		// grant: of a lane that has no slots due, one is enough to ask with.
 		want := min(p.length, max(1, int(l.sched.Peek(now, l.budget).Tokens)))
-		if most = l.collect(&p.rep) + l.address.takeUpTo(now, want); most == 0 {
+		held, earlier := l.collect(&p.rep)
+		if held > 0 {
+			at.address = earlier
+		}
+		if most = held + l.address.takeUpTo(now, want); most == 0 {
 			l.represent(&p.rep, p.class, p.weight)
 			return -1
 		}
@@ -109,10 +113,10 @@ func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration
 	p.told = p.length - len(grant.Classes)
 	spare := most - len(grant.Classes)
 	if len(grant.Classes) > 0 {
-		spare += l.deliver(time.Now(), grant.Classes)
+		spare += l.deliver(at, grant.Classes)
 	}
 	if l.address != nil && spare > 0 {
-		l.address.pass(spare)
+		l.address.pass(spare, asked{own: at.address})
 	}
 	switch {
 	case err != nil:
@@ -130,8 +134,10 @@ func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration
 
 // deliver binds granted slots to calls, each to the oldest of its class that can
 // still use it, and passes slots whose class is empty by now to whoever is next.
-// It returns how many slots of the address were not needed with them.
-func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
+// at is when they were asked for. It returns how many slots of the address
+// were not needed with them.
+func (l *lane) deliver(at asked, classes []ratelimit.Class) (spare int) {
+	now := time.Now()
 	l.mu.Lock()
 	unused := 0
 	l.shed(now)
@@ -141,7 +147,7 @@ func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
 			unused++
 			continue
 		}
-		l.grant(w, now)
+		l.grant(w, now, at)
 		if w.debt {
 			spare++ // the look-up has paid the address when it was made
 		}
@@ -149,7 +155,7 @@ func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
 	l.pace.served(now, len(classes)-unused, l.queue.length > 0)
 	l.mu.Unlock()
 	if unused > 0 {
-		l.sched.Refund(l.set.life.ctx, now, l.budget, unused)
+		l.sched.Refund(l.set.life.ctx, now, l.budget, unused, at.own)
 		if l.address != nil {
 			spare += unused
 		}
@@ -157,9 +163,10 @@ func (l *lane) deliver(now time.Time, classes []ratelimit.Class) (spare int) {
 	return spare
 }
 
-// grant gives w its slot, with the lock held.
-func (l *lane) grant(w *waiter, now time.Time) {
+// grant gives w its slot, which was asked for at a moment, with the lock held.
+func (l *lane) grant(w *waiter, now time.Time, at asked) {
 	l.out(w, granted, nil)
+	w.asked = at
 	if !w.keep {
 		l.set.config.Observer.Waited(l.kind.String(), w.class.Priority, now.Sub(w.since))
 	}
@@ -194,8 +201,9 @@ func (l *lane) takeUpTo(now time.Time, n int) int {
 }
 
 // pass takes n granted slots, the address's part with them, that will not be
-// spent: whoever waits gets them, the budgets the rest.
-func (l *lane) pass(n int) {
+// spent: calls that wait get them, the budgets the rest. at is when they were
+// asked for.
+func (l *lane) pass(n int, at asked) {
 	now := time.Now()
 	back := 0 // of the address, from debts, which have paid it before
 	l.mu.Lock()
@@ -204,7 +212,7 @@ func (l *lane) pass(n int) {
 		if w == nil {
 			break
 		}
-		l.grant(w, now)
+		l.grant(w, now, at)
 		if w.debt {
 			back++
 		}
@@ -212,10 +220,10 @@ func (l *lane) pass(n int) {
 	}
 	l.mu.Unlock()
 	if n > 0 {
-		l.sched.Refund(l.set.life.ctx, now, l.budget, n)
+		l.sched.Refund(l.set.life.ctx, now, l.budget, n, at.own)
 	}
 	if l.address != nil && n+back > 0 {
-		l.address.pass(n + back)
+		l.address.pass(n+back, asked{own: at.address})
 	}
 }
 
@@ -232,8 +240,8 @@ func (ls *Lanes) Owe(organization string, n int) { ls.organization(organization)
 func (l *lane) owe(n int) {
 	for range min(n, mostDebt) {
 		w := &waiter{class: debts, weight: 1, keep: true, debt: true, back: true}
-		if l.take(time.Now()) {
-			l.address.pass(1) // it has paid already
+		if now := time.Now(); l.take(now) {
+			l.address.pass(1, asked{own: now}) // it has paid already
 			continue
 		}
 		l.join(w)

@@ -102,7 +102,7 @@ func (l *lane) take(now time.Time) bool {
 		return true
 	}
 	if l.address != nil {
-		l.address.pass(1)
+		l.address.pass(1, asked{own: now})
 	}
 	return false
 }
@@ -201,7 +201,7 @@ func (l *lane) leave(w *waiter, r *refusal) {
 	case w.state == granted && r == nil:
 		w.state = gone
 		l.mu.Unlock()
-		l.pass(1)
+		l.pass(1, w.asked)
 		return
 	}
 	if l.queue.length == 0 && l.driving {

@@ -43,6 +43,8 @@ type waiter struct {
 	tell *lane
 
 	state waiterState
+	// asked is when its slot was asked for, with granted.
+	asked asked
 	// refusal is set with refused.
 	refusal *refusal
 
@@ -51,6 +53,10 @@ type waiter struct {
 	// at is the lane in which it waits, for those who do not know which.
 	at atomic.Pointer[lane]
 }
+
+// asked is when the two parts of a slot were asked for: the lane's own, and the
+// address's where there is one. A slot that is given back names it.
+type asked struct{ own, address time.Time }
 
 // wake tells whoever waits that the state has changed.
 func (w *waiter) wake() {

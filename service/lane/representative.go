@@ -1,6 +1,10 @@
 package lane
 
-import "github.com/merakibroker/merakibroker/ratelimit"
+import (
+	"time"
+
+	"github.com/merakibroker/merakibroker/ratelimit"
+)
 
 // A representative stands in the address's lane for a lane whose next slot wants
 // the address's too, when that cannot be had at once. A lane has at most one
@@ -23,22 +27,23 @@ func (l *lane) represent(rep *representative, class ratelimit.Class, weight floa
 	rep.active = a.join(rep.w) == nil
 }
 
-// collect gives the slot that the representative was granted: 1, or 0.
-func (l *lane) collect(rep *representative) int {
+// collect gives the slot that the representative was granted, 1 or 0, and when it
+// was asked for.
+func (l *lane) collect(rep *representative) (int, time.Time) {
 	if !rep.active {
-		return 0
+		return 0, time.Time{}
 	}
 	a := l.address
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if rep.w.state == waiting {
-		return 0
+		return 0, time.Time{}
 	}
 	rep.active = false
 	if rep.w.state == granted {
-		return 1
+		return 1, rep.w.asked.own
 	}
-	return 0
+	return 0, time.Time{}
 }
 
 // unrepresent calls the representative back, and passes on what it was granted.

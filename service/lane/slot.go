@@ -49,8 +49,10 @@ type Slot struct {
 	payer     *lane // who pays, the address with it where the lane is an organization's
 	operation *lane // of the operation's own limit; nil where it has none
 	share     *lane // of the caller's part of the organization's budget; nil where it may have all
-	state     atomic.Uint32
-	waiter    waiter
+	// asked is when the slots of the three lanes were asked for.
+	asked  [3]asked
+	state  atomic.Uint32
+	waiter waiter
 	// raised is a priority higher than the call's own, given by somebody more
 	// urgent who waits for the same answer; stored as priority + 1, 0 for none.
 	raised atomic.Uint32
@@ -89,14 +91,16 @@ func (s *Slot) Spend() bool { return s.state.CompareAndSwap(slotHeld, slotEmpty)
 func (s *Slot) GiveBack() {
 	if s.Spend() {
 		s.payer.set.granted.Add(-1)
-		s.payer.pass(1)
-		for _, l := range [...]*lane{s.operation, s.share} {
+		for i, l := range s.lanes() {
 			if l != nil {
-				l.pass(1)
+				l.pass(1, s.asked[i])
 			}
 		}
 	}
 }
+
+// lanes are the lanes that grant the slot, in the order in which they do.
+func (s *Slot) lanes() [3]*lane { return [...]*lane{s.operation, s.share, s.payer} }
 
 // class is the queue inside a lane that a call stands in now.
 func (s *Slot) class(c ratelimit.Class) ratelimit.Class {
@@ -156,6 +160,7 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		w.latest = deadline.Add(-service)
 	}
 	if s.operation == nil && s.share == nil && service <= left && s.payer.take(now) {
+		s.asked[2] = asked{now, now}
 		s.fill()
 		set.config.Observer.Waited(s.payer.kind.String(), r.Class.Priority, 0)
 		return nil, nil
@@ -174,7 +179,7 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		}
 		return relaxed
 	}
-	all := [...]*lane{s.operation, s.share, s.payer}
+	all := s.lanes()
 	var back [len(all)]bool // in which of the lanes it is expected
 	for i, l := range all {
 		if l == nil {
@@ -191,13 +196,14 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 			continue
 		}
 		if err := s.enter(ctx, l, r.Class, back[i]); err != nil {
-			for _, paid := range all[:i] {
+			for i, paid := range all[:i] {
 				if paid != nil {
-					paid.pass(1)
+					paid.pass(1, s.asked[i])
 				}
 			}
 			return l, err
 		}
+		s.asked[i] = w.asked
 	}
 	s.fill()
 	return nil, nil
