@@ -149,18 +149,16 @@ func (s *Server) callOf(in *brokerv1.ExplainCallRequest) (*broker.Call, identity
 	if r == nil {
 		return nil, identity.Request{}, fault.Bad("operation", "operation is %q, which is neither an RPC nor an operationId of the contract", clip(name, 80))
 	}
-	path := in.GetPath()
-	if err := checkPath(path); err != nil {
+	verb := strings.TrimPrefix(r.Operation.GetVerb().String(), "VERB_")
+	route, err := s.route(verb, in.GetPath())
+	if err != nil {
 		return nil, identity.Request{}, err
 	}
-	if m := s.router.find(verbName(r.Operation.GetVerb()), path); m == nil || m.Operation.GetId() != r.Operation.GetId() {
-		return nil, identity.Request{}, fault.Bad("path", "path is %q; for %s it is filled like %s", clip(path, 80), r.Operation.GetId(), r.Operation.GetPath())
+	if route.Operation.GetId() != r.Operation.GetId() {
+		return nil, identity.Request{}, fault.Bad("path", "path is %q; for %s it is filled like %s", clip(in.GetPath(), 80), r.Operation.GetId(), r.Operation.GetPath())
 	}
 	call := s.newCall(r.Operation)
-	call.Path = path
-	if strings.Count(path, "/") > 1 {
-		call.ID = ownerID(path)
-	}
+	call.Path, call.ID = route.Path, route.Owner
 	return call, r.request, nil
 }
 

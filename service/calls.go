@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/grpc"
 
@@ -15,6 +13,7 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -57,108 +56,47 @@ func (s *Server) Call(ctx context.Context, in *brokerv1.CallRequest) (*brokerv1.
 
 // rawCall checks a raw request and finds the operation that it is.
 func (s *Server) rawCall(method, path string, query []*brokerv1.QueryParameter, body []byte) (*broker.Call, error) {
-	verb := apiv1.Verb(apiv1.Verb_value["VERB_"+method])
-	if verb == apiv1.Verb_VERB_UNSPECIFIED {
+	if apiv1.Verb_value["VERB_"+method] == 0 {
 		return nil, fault.Bad("method", "method is %q; it takes GET, PUT, POST or DELETE", clip(method, 20))
 	}
-	if err := checkPath(path); err != nil {
+	route, err := s.route(method, path)
+	if err != nil {
 		return nil, err
 	}
 	encoded, err := encodeQuery(query)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLength(path, encoded); err != nil {
+	if err := checkLength(route.Path, encoded); err != nil {
 		return nil, err
 	}
 	if len(body) > 0 && !json.Valid(body) {
 		return nil, fault.Bad("body", "body is not JSON")
 	}
-	if len(body) > 0 && verb == apiv1.Verb_VERB_GET {
+	if len(body) > 0 && method == http.MethodGet {
 		return nil, fault.Bad("body", "a GET takes no body")
 	}
-	call := s.newCall(s.rawOperation(method, verb, path))
-	call.Path, call.Query, call.Body = path, encoded, body
-	call.ID = ownerID(path)
+	call := s.newCall(route.Operation)
+	call.Path, call.Query, call.Body, call.ID = route.Path, encoded, body, route.Owner
 	return call, nil
 }
 
-// rawOperation is the contract's operation, or what the path itself tells.
-func (s *Server) rawOperation(method string, verb apiv1.Verb, path string) *apiv1.Operation {
-	if m := s.router.find(method, path); m != nil {
-		return m.Operation
+// route finds the operation and the canonical form of a path.
+func (s *Server) route(method, path string) (contract.Route, error) {
+	if strings.ContainsAny(path, "?#") {
+		return contract.Route{}, fault.Bad("path", "path is %q; it has no ? and no #, and a query goes to the field query", clip(path, 80))
 	}
-	op := &apiv1.Operation{Id: "call", Verb: verb, Path: path, Scope: apiv1.Scope_SCOPE_NONE}
-	switch {
-	case strings.HasPrefix(path, "/organizations/"):
-		op.Scope = apiv1.Scope_SCOPE_ORGANIZATION
-	case strings.HasPrefix(path, "/networks/"):
-		op.Scope = apiv1.Scope_SCOPE_NETWORK
-	case strings.HasPrefix(path, "/devices/"):
-		op.Scope = apiv1.Scope_SCOPE_DEVICE
+	route, err := s.contract.Route(method, path)
+	if err != nil {
+		return contract.Route{}, fault.Bad("path", "path is %q; %s", clip(path, 80), err)
 	}
-	switch verb {
-	case apiv1.Verb_VERB_GET:
-		op.RetryClass = apiv1.RetryClass_RETRY_CLASS_READ
-	case apiv1.Verb_VERB_POST:
-		op.RetryClass = apiv1.RetryClass_RETRY_CLASS_UNSAFE
-	default:
-		op.RetryClass = apiv1.RetryClass_RETRY_CLASS_IDEMPOTENT
-	}
-	return op
+	return route, nil
 }
 
 // checkLength keeps path and query within maxPathBytes.
 func checkLength(path, query string) error {
 	if n := len(path) + len(query); n > maxPathBytes {
 		return fault.Bad("query", "path and query take %d bytes; more than %d cannot be sent; ask for fewer at once", n, maxPathBytes)
-	}
-	return nil
-}
-
-// ownerID is the second segment of a path that names its owner with the first.
-func ownerID(path string) string {
-	segments := strings.SplitN(path, "/", 4)
-	if len(segments) < 3 {
-		return ""
-	}
-	id, err := url.PathUnescape(segments[2])
-	if err != nil {
-		return ""
-	}
-	return id
-}
-
-// checkPath lets only plain, escaped paths below /api/v1 pass: nothing that a
-// proxy or the Dashboard could read as another path.
-func checkPath(path string) error {
-	switch {
-	case !strings.HasPrefix(path, "/"):
-		return fault.Bad("path", "path is %q; it starts with a slash, as /organizations", clip(path, 80))
-	case strings.HasPrefix(path, "/api/"):
-		return fault.Bad("path", "path is %q; leave /api/v1 out", clip(path, 80))
-	case strings.ContainsAny(path, "?#\\"):
-		return fault.Bad("path", "path is %q; ?, # and \\ must be escaped, and a query goes to the field query", clip(path, 80))
-	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		plain, err := url.PathUnescape(segment)
-		if err != nil {
-			return fault.Bad("path", "path is %q; its escapes are broken", clip(path, 80))
-		}
-		if plain == "" || plain == "." || plain == ".." {
-			return fault.Bad("path", "path is %q; a segment is empty or made of dots", clip(path, 80))
-		}
-		// No id of the Dashboard's has any of these, and what stands between here
-		// and there may take an escaped slash for a slash: then the path that the
-		// policy was asked about would not be the one that is called.
-		if !utf8.ValidString(plain) || strings.ContainsFunc(plain, func(c rune) bool { return c == '/' || c == '\\' || unicode.IsControl(c) }) {
-			return fault.Bad("path", "path is %q; a segment holds a slash, a control character, or what is not UTF-8", clip(path, 80))
-		}
-	}
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c >= 0x7f {
-			return fault.Bad("path", "path holds a byte that must be escaped, at %d", i)
-		}
 	}
 	return nil
 }

@@ -56,7 +56,6 @@ type Server struct {
 	rpcs     map[string]*typedRPC
 	// brokerRPCs are what the policy asks about for BrokerService's own methods.
 	brokerRPCs     map[string]identity.Request
-	router         *router
 	grpc           GRPC
 	health         *health.Server
 	responseMemory *responseMemory
@@ -73,7 +72,6 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, metrics: c.Metrics, log: c.Log,
 		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
-		router: newRouter(c.Contract),
 		health: health.NewServer(), responseMemory: newResponseMemory(defaultMemoryBounds()), idle: &idleCalls{max: maxIdleCalls}, userAgent: c.UserAgent, stopping: make(chan struct{}),
 	}
 	if s.log == nil {

@@ -36,6 +36,9 @@ type Contract struct {
 	methods []*Method
 	byName  map[string]*Method
 	byID    map[string]*Method
+	// root is the tree of all paths, first the segments that they begin with.
+	root  node
+	first map[string]bool
 }
 
 // Load reads the descriptor set that the binary carries.
@@ -66,7 +69,7 @@ func read(set []byte) (*Contract, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Contract{files: files, byName: make(map[string]*Method), byID: make(map[string]*Method)}
+	c := &Contract{files: files, byName: make(map[string]*Method), byID: make(map[string]*Method), first: make(map[string]bool)}
 	for _, s := range services {
 		if err := c.addService(s); err != nil {
 			return nil, err
@@ -94,6 +97,7 @@ func (c *Contract) addService(s protoreflect.ServiceDescriptor) error {
 				return fmt.Errorf("contract: %s is both %s and %s", op.GetId(), other.Name, m.Name)
 			}
 			c.byID[op.GetId()] = m
+			c.route(m)
 		}
 		c.byName[m.Name] = m
 		c.methods = append(c.methods, m)

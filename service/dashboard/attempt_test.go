@@ -31,11 +31,11 @@ func TestRequestOnTheWire(t *testing.T) {
 		_, _ = io.WriteString(w, `[]`)
 	})
 	c := client(t, s.URL+"/prefix/api/v1")
-	r := post("/networks/N%2F1/x%20y", `{"a":1}`)
+	r := post("/networks/N%3A1/x%40y", `{"a":1}`)
 	r.Query = "serials[]=a&t=%2B"
 	a := attempt(t, c, r)
 	expect(t, a, fault.OK, 200, true)
-	if got.RequestURI != "/prefix/api/v1/networks/N%2F1/x%20y?serials[]=a&t=%2B" || got.Method != "POST" || body != `{"a":1}` {
+	if got.RequestURI != "/prefix/api/v1/networks/N%3A1/x%40y?serials[]=a&t=%2B" || got.Method != "POST" || body != `{"a":1}` {
 		t.Errorf("%s %s %s", got.Method, got.RequestURI, body)
 	}
 	for name, want := range map[string]string{
@@ -356,12 +356,12 @@ func TestContextsEnd(t *testing.T) {
 		status int
 		maybe  bool
 	}{
-		{"its own bound, no answer", "/", patient, roomy, fault.Timeout, 0, true},
+		{"its own bound, no answer", "/silent", patient, roomy, fault.Timeout, 0, true},
 		{"its own bound, in the body", "/body", patient, roomy, fault.Timeout, 200, true},
 		{"an error's body is slow", "/error", patient, long, fault.Limited, 429, false},
-		{"the deadline, no answer", "/", later, long, fault.Timeout, 0, true},
+		{"the deadline, no answer", "/silent", later, long, fault.Timeout, 0, true},
 		{"the deadline, in the body", "/body", later, long, fault.Timeout, 200, true},
-		{"the caller leaves, no answer", "/", leave, long, fault.Left, 0, true},
+		{"the caller leaves, no answer", "/silent", leave, long, fault.Left, 0, true},
 		{"the caller leaves, in the body", "/body", leave, long, fault.Left, -1, true}, // before or after our end saw the header
 	} {
 		for range cap(arrived) { // what earlier cases left behind
@@ -380,10 +380,10 @@ func TestContextsEnd(t *testing.T) {
 
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	expect(t, client(t, s.URL).Attempt(gone, post("/", "{}")), fault.Left, 0, false)
+	expect(t, client(t, s.URL).Attempt(gone, post("/silent", "{}")), fault.Left, 0, false)
 	late, cancel := context.WithDeadline(context.Background(), epoch.AddDate(-10, 0, 0))
 	defer cancel()
-	expect(t, client(t, s.URL).Attempt(late, post("/", "{}")), fault.NotSent, 0, false)
+	expect(t, client(t, s.URL).Attempt(late, post("/silent", "{}")), fault.NotSent, 0, false)
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/contract/canonical"
 )
 
 // vendorDomains are the vendor's, one for each of its clouds; a subdomain of one
@@ -88,12 +90,10 @@ func (h *hosts) refuse(u *url.URL) string {
 	return "leads to a host outside of the vendor's domains"
 }
 
-// below finds the path of u below the API's root: what the contract calls a path.
+// below finds the path of u below the API's root, in its canonical form: what the
+// contract calls a path.
 func (h *hosts) below(u *url.URL) (path string, ok bool) {
 	p := u.EscapedPath()
-	if dotted(p) {
-		return "", false
-	}
 	ours := bareHost(u) == h.base && u.Scheme == h.scheme
 	rest, ok := "", false
 	switch {
@@ -106,10 +106,11 @@ func (h *hosts) below(u *url.URL) (path string, ok bool) {
 	case ours && h.prefix == "":
 		rest, ok = p, true
 	}
-	if len(rest) < 2 {
+	if !ok {
 		return "", false
 	}
-	return rest, ok
+	path, err := canonical.Path(rest)
+	return path, err == nil
 }
 
 // hostOf names u's host as Request.Host takes it: empty for the base.

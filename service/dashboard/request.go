@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+
+	"github.com/merakibroker/merakibroker/service/contract/canonical"
 )
 
 // A Request is one HTTP request to be made.
@@ -52,7 +54,7 @@ func (c *Client) url(r *Request) (*url.URL, error) {
 		}
 	}
 	path, err := url.PathUnescape(prefix + r.Path)
-	if err != nil || r.Path == "" || r.Path[0] != '/' || dotted(r.Path) || !cleanQuery(r.Query) {
+	if err != nil || !canonical.Is(r.Path) || !cleanQuery(r.Query) {
 		return nil, unusable("the path or the query cannot stand in a URL")
 	}
 	switch r.Method {

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/merakibroker/merakibroker/service/contract/canonical"
 )
 
 // A param is one parameter of the path: its value on the wire, and where its
@@ -14,9 +16,9 @@ type param struct {
 	start, end int
 }
 
-// path fills the template. Each parameter is one segment: whatever it holds is
-// escaped, slashes included, so it cannot reach another path. "." and ".."
-// cannot be escaped (readers of URLs take %2E for a dot), so they are refused.
+// path fills the template. Each parameter is one segment of the canonical path: what
+// could be read as anything else on the way is refused, as it is in a path that a
+// caller writes itself.
 func (w *writer) path(p *Plan, params []param) bool {
 	for i := range p.template {
 		piece := &p.template[i]
@@ -29,12 +31,17 @@ func (w *writer) path(p *Plan, params []param) bool {
 		if params[i].tag != 0 && !w.scalar(f, params[i].value, params[i].tag) {
 			return w.in(f.name)
 		}
-		switch text := w.url.String()[start:]; text {
-		case "":
+		text := w.url.String()[start:]
+		if text == "" {
 			w.fail("the path needs it, and it is missing or empty; nothing was sent")
 			return w.in(f.name)
-		case ".", "..":
-			w.fail("%q cannot stand in a path; nothing was sent", text)
+		}
+		if f.kind == kindString && strings.Contains(text, "%") {
+			plain, _ := payload(params[i].value, 0)
+			text = string(plain)
+		}
+		if err := canonical.Segment(text); err != nil {
+			w.fail("%.80q cannot stand in a path: it %s; nothing was sent", text, err)
 			return w.in(f.name)
 		}
 		params[i].start, params[i].end = start, w.url.Len()
@@ -78,7 +85,7 @@ func (w *writer) scalar(f *field, value []byte, tag uint64) bool {
 // text appends a string to the URL, escaped.
 func (w *writer) text(p []byte) bool {
 	n := 0
-	for n < len(p) && unreserved(p[n]) {
+	for n < len(p) && canonical.Unreserved(p[n]) {
 		n++
 	}
 	w.url.Write(p[:n])
@@ -103,24 +110,11 @@ func writeEscaped(url *strings.Builder, text []byte) {
 			url.Write(out)
 			out = room[:0]
 		}
-		if unreserved(c) {
+		if canonical.Unreserved(c) {
 			out = append(out, c)
 		} else {
 			out = append(out, '%', hex[c>>4], hex[c&15])
 		}
 	}
 	url.Write(out)
-}
-
-// The unreserved characters as two sets of 64 bits.
-const (
-	unreservedLow  = 1<<'-' | 1<<'.' | (1<<10-1)<<'0'
-	unreservedHigh = (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64) | 1<<('_'-64) | 1<<('~'-64)
-)
-
-func unreserved(c byte) bool {
-	if c < 64 {
-		return uint64(unreservedLow)>>c&1 != 0
-	}
-	return c < 128 && uint64(unreservedHigh)>>(c-64)&1 != 0
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,7 +94,7 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 	for _, part := range strings.Split(c.op.GetPath(), "{")[1:] {
 		name, _, _ := strings.Cut(part, "}")
 		v := values[name]
-		if v == "" || v == "." || v == ".." {
+		if !refSegment.MatchString(v) || refFile.MatchString(v) {
 			return nil, &refError{"path parameter " + name}
 		}
 		r.params = append(r.params, v)
@@ -361,3 +362,9 @@ func refNumberText(f float64) json.Number {
 	}
 	return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
 }
+
+// What may stand in a segment of a path, and the endings that may not.
+var (
+	refSegment = regexp.MustCompile(`^[A-Za-z0-9._~!$&'()*+,:=@-]*[A-Za-z0-9_~!$&'()*+,:=@-]$`)
+	refFile    = regexp.MustCompile(`\.[A-Za-z]+$`)
+)

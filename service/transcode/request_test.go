@@ -64,7 +64,14 @@ func requestRows() []requestRow {
 		{id: "getThing", text: `{"thingId":""}`, refused: "thing_id", says: "empty"},
 		{id: "getThing", text: `{"thingId":".."}`, refused: "thing_id", says: `".."`},
 		{id: "getThing", text: `{"thingId":"."}`, refused: "thing_id"},
-		requestRow{id: "getThing", text: `{"thingId":"../a?b#c%2e é"}`, path: "/things/..%2Fa%3Fb%23c%252e%20%C3%A9"}.shows("any other text in the path or query"),
+		requestRow{id: "getThing", text: `{"thingId":"a:b=c@d,e+f.1"}`, path: "/things/a%3Ab%3Dc%40d%2Ce%2Bf.1"}.shows("any other text in the path or query"),
+		{id: "getThing", text: `{"thingId":"../a"}`, refused: "thing_id", says: "another path"},
+		{id: "getThing", text: `{"thingId":"..%2Fa"}`, refused: "thing_id", says: "another path"},
+		{id: "getThing", text: `{"thingId":"1?a=b"}`, refused: "thing_id", says: "another path"},
+		{id: "getThing", text: `{"thingId":"..;"}`, refused: "thing_id", says: "another path"},
+		{id: "getThing", text: `{"thingId":"é"}`, refused: "thing_id", says: "another path"},
+		{id: "getThing", text: `{"thingId":"1.json"}`, refused: "thing_id", says: "name of a file"},
+		{id: "getThing", text: `{"thingId":"1."}`, refused: "thing_id", says: "ends with a dot"},
 		{id: "reboot", text: `{"serial":"Q2XX-1"}`, path: "/devices/Q2XX-1/reboot"},
 		// Query.
 		{id: "getThings", text: `{"organizationId":"1","perPage":"-5","serials":["a b",""],"active":false,"t0":"2020-01-01T00:00:00.120Z","ratio":0.5,"ports":["1","2"]}`, path: "/organizations/1/things",
@@ -199,11 +206,11 @@ func TestRequest(t *testing.T) {
 
 func TestRequestParams(t *testing.T) {
 	t.Parallel()
-	r, err := cornerOf(t, "updateThing").plan.Request(requestSeed(t, "updateThing", `{"networkId":"N/1 é","number":-5}`))
+	r, err := cornerOf(t, "updateThing").plan.Request(requestSeed(t, "updateThing", `{"networkId":"N:1@a","number":-5}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Params) != 2 || r.Params[0] != "N/1 é" || r.Params[1] != "-5" || r.Path != "/networks/N%2F1%20%C3%A9/things/-5" || r.Query != "" {
+	if len(r.Params) != 2 || r.Params[0] != "N:1@a" || r.Params[1] != "-5" || r.Path != "/networks/N%3A1%40a/things/-5" || r.Query != "" {
 		t.Errorf("%q of %q", r.Params, r.Path)
 	}
 }

@@ -1,0 +1,190 @@
+package contract
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/contract/canonical"
+)
+
+// A Route is which operation a method and a path are.
+type Route struct {
+	// Path is the canonical form: it is what has been routed, and what has to be
+	// checked, charged, looked up among answers at hand, and sent.
+	Path string
+	// Method is the RPC of the operation; nil when the contract does not know the
+	// operation.
+	Method *Method
+	// Operation is the contract's, or what the path itself tells.
+	Operation *apiv1.Operation
+	// Owner is the id of the organization or network, or the serial of the device,
+	// that the path names, by the operation's scope; empty when it names none.
+	Owner string
+	// Unowned marks an operation that the contract does not know, on a path that does
+	// not name its owner. Nobody can say that it belongs to no organization.
+	Unowned bool
+}
+
+// UnknownOperation is the id of an operation that the contract does not know.
+const UnknownOperation = "call"
+
+// scopes are the first segments of paths whose second segment is the owner.
+var scopes = map[string]apiv1.Scope{
+	"organizations": apiv1.Scope_SCOPE_ORGANIZATION,
+	"networks":      apiv1.Scope_SCOPE_NETWORK,
+	"devices":       apiv1.Scope_SCOPE_DEVICE,
+}
+
+// Route finds the operation of an HTTP method and a path below the API's root, so
+// that a call by path has the scope, the limits and the name that its typed RPC has.
+// The error says, for a caller to read, why the path cannot be sent.
+func (c *Contract) Route(method, path string) (Route, error) {
+	verb := apiv1.Verb(apiv1.Verb_value["VERB_"+method])
+	if verb == apiv1.Verb_VERB_UNSPECIFIED {
+		return Route{}, errors.New("its method is not one of GET, PUT, POST and DELETE")
+	}
+	path, err := canonical.Path(path)
+	if err != nil {
+		return Route{}, err
+	}
+	first, rest, _ := strings.Cut(path[1:], "/")
+	if first == "api" {
+		return Route{}, errors.New("leave /api/v1 out")
+	}
+	if err := c.spelled(first); err != nil {
+		return Route{}, err
+	}
+	r := Route{Path: path}
+	scope, owned := scopes[first]
+	if owned && rest != "" {
+		r.Owner, _, _ = strings.Cut(rest, "/")
+		if err := OwnerID(scope, r.Owner); err != nil {
+			return Route{}, err
+		}
+	} else {
+		scope = apiv1.Scope_SCOPE_NONE
+	}
+	if r.Method = c.find(verb, path); r.Method != nil {
+		r.Operation = r.Method.Operation
+		return r, nil
+	}
+	r.Unowned = r.Owner == ""
+	r.Operation = &apiv1.Operation{Id: UnknownOperation, Verb: verb, Path: path, Scope: scope, RetryClass: retryClass(verb)}
+	return r, nil
+}
+
+// spelled refuses a first segment that is one of the contract's but for its case: a
+// proxy or the Dashboard may read it as that, and its organization would not pay.
+func (c *Contract) spelled(first string) error {
+	if c.first[first] {
+		return nil
+	}
+	for known := range c.first {
+		if strings.EqualFold(known, first) {
+			return fmt.Errorf("its first segment is written /%s", known)
+		}
+	}
+	return nil
+}
+
+// OwnerID says why a text cannot be the id of what a scope names, for a caller to
+// read; nil when it can. An id is made of letters, digits, dashes and underscores.
+// An organization's that begins with a digit is a number without zeros in front:
+// a reader that takes "01" or "1x" for 1 would find another organization than the
+// one that rules and budgets are about.
+func OwnerID(scope apiv1.Scope, id string) error {
+	digits := 0
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= '0' && c <= '9':
+			digits++
+		case c == '-' || c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		default:
+			return fmt.Errorf("%.80q is not the id of an organization, a network or a device", id)
+		}
+	}
+	if id == "" {
+		return errors.New("the id of an organization, a network or a device is empty")
+	}
+	if scope == apiv1.Scope_SCOPE_ORGANIZATION && id[0] >= '0' && id[0] <= '9' && (digits < len(id) || id[0] == '0' && digits > 1) {
+		return fmt.Errorf("%.80q is not an organization's id", id)
+	}
+	return nil
+}
+
+func retryClass(verb apiv1.Verb) apiv1.RetryClass {
+	switch verb {
+	case apiv1.Verb_VERB_GET:
+		return apiv1.RetryClass_RETRY_CLASS_READ
+	case apiv1.Verb_VERB_POST:
+		return apiv1.RetryClass_RETRY_CLASS_UNSAFE
+	default:
+		return apiv1.RetryClass_RETRY_CLASS_IDEMPOTENT
+	}
+}
+
+// A node is one path segment; {parameters} match any.
+type node struct {
+	fixed map[string]*node
+	any   *node
+	at    map[apiv1.Verb]*Method
+}
+
+// route makes a method findable by its path.
+func (c *Contract) route(m *Method) {
+	n := &c.root
+	path := strings.TrimPrefix(m.Operation.GetPath(), "/")
+	first, _, _ := strings.Cut(path, "/")
+	c.first[first] = true
+	for segment := range strings.SplitSeq(path, "/") {
+		n = n.child(segment)
+	}
+	if n.at == nil {
+		n.at = make(map[apiv1.Verb]*Method)
+	}
+	n.at[m.Operation.GetVerb()] = m
+}
+
+func (n *node) child(segment string) *node {
+	if strings.HasPrefix(segment, "{") {
+		if n.any == nil {
+			n.any = new(node)
+		}
+		return n.any
+	}
+	if n.fixed == nil {
+		n.fixed = make(map[string]*node)
+	}
+	c := n.fixed[segment]
+	if c == nil {
+		c = new(node)
+		n.fixed[segment] = c
+	}
+	return c
+}
+
+// find gives the operation of a canonical path; nil when the contract knows none.
+// A fixed segment goes before a parameter.
+func (c *Contract) find(verb apiv1.Verb, path string) *Method {
+	return c.root.find(verb, strings.TrimPrefix(path, "/"))
+}
+
+func (n *node) find(verb apiv1.Verb, path string) *Method {
+	segment, rest, more := strings.Cut(path, "/")
+	for _, next := range [...]*node{n.fixed[segment], n.any} {
+		switch {
+		case next == nil:
+		case !more:
+			if m := next.at[verb]; m != nil {
+				return m
+			}
+		default:
+			if m := next.find(verb, rest); m != nil {
+				return m
+			}
+		}
+	}
+	return nil
+}
