@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -78,6 +80,10 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 	})
 	files := secretfile.New(secretfile.Config{Log: log})
 	d.closing(files.Close)
+	client, err := d.dashboard(c, files)
+	if err != nil {
+		return nil, err
+	}
 
 	access, err := d.access(c, contracts, files, log)
 	if err != nil {
@@ -89,7 +95,7 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
-	b, err := d.broker(ctx, c, files, metrics, attempts, log)
+	b, err := d.broker(ctx, c, client, files, metrics, attempts, log)
 	if err != nil {
 		return nil, err
 	}
@@ -195,13 +201,40 @@ func (d *daemon) underneath(c *Config, transport credentials.TransportCredential
 	}
 }
 
-// broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *Config, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, log *slog.Logger) (*broker.Broker, error) {
-	client, err := dashboard.New(dashboard.Config{BaseURL: c.Upstream, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment})
+// dashboard makes the attempts, through the proxy that the environment names.
+func (d *daemon) dashboard(c *Config, files *secretfile.Watcher) (*dashboard.Client, error) {
+	client, err := dashboard.New(dashboard.Config{
+		BaseURL: c.Upstream, PlainHTTP: c.UpstreamPlainHTTP, UserAgent: c.UserAgent, Proxy: http.ProxyFromEnvironment,
+	})
+	if errors.Is(err, dashboard.ErrPlainHTTP) {
+		return nil, fmt.Errorf("upstream: %w. Write https, or say upstream_plain_http: true", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
 	}
 	d.closing(client.Close)
+	if c.UpstreamCAFile == "" {
+		return client, nil
+	}
+	err = files.Add(secretfile.Group{Name: "authorities of the upstream", Paths: []string{c.UpstreamCAFile}, Load: func(contents [][]byte) error {
+		authorities, err := x509.SystemCertPool()
+		if err != nil {
+			authorities = x509.NewCertPool() // a container without any
+		}
+		if !authorities.AppendCertsFromPEM(contents[0]) {
+			return fmt.Errorf("%s holds no certificate in PEM", c.UpstreamCAFile)
+		}
+		client.Trust(authorities)
+		return nil
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("upstream_ca_file: %w", err)
+	}
+	return client, nil
+}
+
+// broker is the budget, the way to the Dashboard, and what stands between.
+func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, log *slog.Logger) (*broker.Broker, error) {
 	scheduler, err := d.scheduler(ctx, c, files, metrics, log)
 	if err != nil {
 		return nil, err

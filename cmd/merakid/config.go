@@ -30,6 +30,14 @@ type Config struct {
 	Admin string `yaml:"admin"`
 	// Upstream is the Dashboard's base address. Default https://api.meraki.com/api/v1.
 	Upstream string `yaml:"upstream"`
+	// UpstreamPlainHTTP allows an upstream with http on another machine than this
+	// one. Everyone on the way there can then read the API key. A proxy is named
+	// by HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment.
+	UpstreamPlainHTTP bool `yaml:"upstream_plain_http"`
+	// UpstreamCAFile holds certificates of authorities, in PEM, that are trusted
+	// for the upstream beside the system's: those of an egress proxy that opens
+	// TLS to inspect it. It is read again when it changes.
+	UpstreamCAFile string `yaml:"upstream_ca_file"`
 	// Sandbox serves a simulated Dashboard inside, and asks that one.
 	Sandbox bool `yaml:"sandbox"`
 	// Simulated says that Upstream is a sandbox on this machine (merakisim), which

@@ -306,7 +306,7 @@ func TestNoConnection(t *testing.T) {
 		"a certificate of no trust": tls.URL,
 		"no TLS there":              strings.Replace(serve(t, func(http.ResponseWriter, *http.Request) {}).URL, "http:", "https:", 1),
 	} {
-		a := attempt(t, client(t, base), post("/a", "{}"))
+		a := attempt(t, client(t, base, func(c *Config) { c.PlainHTTP = true }), post("/a", "{}"))
 		if expect(t, a, fault.NotSent, 0, false); a.Err == nil || errors.Is(a.Err, ErrUnusable) {
 			t.Errorf("%s: %v", name, a.Err)
 		}

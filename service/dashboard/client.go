@@ -19,6 +19,9 @@ import (
 type Config struct {
 	// BaseURL ends where the vendor's paths begin. Default https://api.meraki.com/api/v1.
 	BaseURL string
+	// PlainHTTP allows a BaseURL with http at another machine than this one, where
+	// everyone on the way can read the key.
+	PlainHTTP bool
 	// UserAgent in the vendor's form, "ApplicationName/1.0 VendorName": it shows
 	// in the vendor's telemetry. Default "MerakiBroker/1.0 MerakiBroker".
 	UserAgent string
@@ -55,7 +58,7 @@ type Client struct {
 // New makes a Client, or says what is wrong with its configuration.
 func New(c Config) (*Client, error) {
 	c.defaults()
-	h, err := newHosts(c.BaseURL)
+	h, err := newHosts(c.BaseURL, c.PlainHTTP)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +67,12 @@ func New(c Config) (*Client, error) {
 	}
 	if c.Timeout < 0 || c.DialTimeout < 0 || c.ErrorBodyTimeout < 0 || c.IdleTimeout < 0 || c.MaxBody < 0 || c.MaxErrorBody < 0 {
 		return nil, errors.New("dashboard: a timeout or a bound is negative")
+	}
+	if c.Proxy != nil {
+		if _, err := c.Proxy(&http.Request{URL: &url.URL{Scheme: h.scheme, Host: h.base}}); err != nil {
+			// Its text would show the password that the address may hold.
+			return nil, errors.New("dashboard: the address of the proxy (HTTPS_PROXY or HTTP_PROXY) cannot be read")
+		}
 	}
 	client := &Client{config: c, hosts: h}
 	client.transport.Store(c.transport())

@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -23,7 +25,11 @@ type hosts struct {
 	prefix string // of BaseURL's path, without a slash at its end
 }
 
-func newHosts(base string) (*hosts, error) {
+// ErrPlainHTTP is why a base URL with http was refused.
+var ErrPlainHTTP = errors.New("over http everyone on the way can read the API key")
+
+// newHosts reads the base URL. plain allows http to other machines.
+func newHosts(base string, plain bool) (*hosts, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: the base URL cannot be read: %w", err)
@@ -34,6 +40,9 @@ func newHosts(base string) (*hosts, error) {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("dashboard: the base URL of host %q must have no user, query or fragment", u.Host)
 	}
+	if u.Scheme == "http" && !plain && !local(u.Hostname()) {
+		return nil, fmt.Errorf("dashboard: the base URL %q leads to another machine, and %w", base, ErrPlainHTTP)
+	}
 	h := &hosts{
 		scheme: u.Scheme,
 		base:   bareHost(u),
@@ -42,6 +51,9 @@ func newHosts(base string) (*hosts, error) {
 	h.origin = h.scheme + "://" + h.base
 	if dotted(h.prefix) {
 		return nil, fmt.Errorf("dashboard: the base URL's path %q has dot segments", h.prefix)
+	}
+	if vendors(strings.ToLower(u.Hostname())) && h.prefix != apiRoot {
+		return nil, fmt.Errorf("dashboard: the base URL %q is one of the vendor's hosts, where the API begins at %s; write %s%s", base, apiRoot, h.origin, apiRoot)
 	}
 	return h, nil
 }
@@ -56,6 +68,22 @@ func bareHost(u *url.URL) string {
 		host = strings.TrimSuffix(host, ":80")
 	}
 	return strings.TrimSuffix(host, ":")
+}
+
+// local tells whether a host is this machine.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// vendors tells whether a host, in lower case, is one of the vendor's.
+func vendors(host string) bool {
+	for _, d := range vendorDomains {
+		if host == d || strings.HasSuffix(host, "."+d) {
+			return true
+		}
+	}
+	return false
 }
 
 // originOf is scheme://host of u, whose host is bare.
@@ -78,16 +106,13 @@ func (h *hosts) refuse(u *url.URL) string {
 	if u.Scheme == h.scheme && host == h.base {
 		return ""
 	}
-	for _, d := range vendorDomains {
-		if host != d && !strings.HasSuffix(host, "."+d) {
-			continue
-		}
-		if u.Scheme != "https" {
-			return "leads to plain http, where the key would be readable"
-		}
-		return ""
+	if !vendors(host) {
+		return "leads to a host outside of the vendor's domains"
 	}
-	return "leads to a host outside of the vendor's domains"
+	if u.Scheme != "https" {
+		return "leads to plain http, where the key would be readable"
+	}
+	return ""
 }
 
 // below finds the path of u below the API's root, in its canonical form: what the

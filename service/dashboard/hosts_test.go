@@ -1,6 +1,9 @@
 package dashboard
 
 import (
+	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -92,6 +95,21 @@ func TestConfig(t *testing.T) {
 		{"nothing", Config{}, true},
 		{"a region", Config{BaseURL: "https://api.meraki.ca/api/v1/"}, true},
 		{"a sandbox", Config{BaseURL: "http://127.0.0.1:1"}, true},
+		{"this machine by name", Config{BaseURL: "http://LOCALHOST:8080/api/v1"}, true},
+		{"this machine, IPv6", Config{BaseURL: "http://[::1]:8080/api/v1"}, true},
+		{"plain http", Config{BaseURL: "http://10.0.0.1:8080/api/v1"}, false},
+		{"plain http by name", Config{BaseURL: "http://proxy.example/api/v1"}, false},
+		{"plain http to a name that begins like this machine's", Config{BaseURL: "http://localhost.example/api/v1"}, false},
+		{"plain http to an address that begins like this machine's", Config{BaseURL: "http://127.0.0.1.example/api/v1"}, false},
+		{"plain http to the vendor", Config{BaseURL: "http://api.meraki.com/api/v1"}, false},
+		{"plain http, on purpose", Config{BaseURL: "http://10.0.0.1:8080/api/v1", PlainHTTP: true}, true},
+		{"another host's API where it likes", Config{BaseURL: "https://proxy.example/meraki"}, true},
+		{"the vendor without a path", Config{BaseURL: "https://api.meraki.com"}, false},
+		{"the vendor with a slash", Config{BaseURL: "https://API.meraki.com/"}, false},
+		{"the vendor's old API", Config{BaseURL: "https://api.meraki.ca/api/v0"}, false},
+		{"the vendor with too much of a path", Config{BaseURL: "https://n1.meraki.com/api/v1/organizations"}, false},
+		{"the vendor with a port", Config{BaseURL: "https://api.meraki.com:8443/"}, false},
+		{"a proxy that cannot be read", Config{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("u:p") }}, false},
 		{"no scheme", Config{BaseURL: "api.meraki.com/api/v1"}, false},
 		{"no host", Config{BaseURL: "https:///api/v1"}, false},
 		{"another scheme", Config{BaseURL: "unix:///tmp/x"}, false},

@@ -44,7 +44,7 @@ func TestLinks(t *testing.T) {
 
 func testHosts(t testing.TB, base string) *hosts {
 	t.Helper()
-	h, err := newHosts(base)
+	h, err := newHosts(base, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client(t, "http://dashboard.example/api/v1", func(c *Config) { c.Proxy = http.ProxyURL(proxy) })
+	c := client(t, "http://dashboard.example/api/v1", func(c *Config) { c.Proxy, c.PlainHTTP = http.ProxyURL(proxy), true })
 	expect(t, attempt(t, c, get("/a")), fault.OK, 200, true)
 }
 
