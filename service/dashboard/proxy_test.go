@@ -79,7 +79,7 @@ func TestTunnel(t *testing.T) {
 
 // tunnel carries bytes both ways until either end is over.
 func tunnel(t *testing.T, w http.ResponseWriter, address string) {
-	in, _, err := http.NewResponseController(w).Hijack()
+	in, read, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		t.Error(err)
 		return
@@ -89,7 +89,7 @@ func tunnel(t *testing.T, w http.ResponseWriter, address string) {
 		t.Error(err)
 		return
 	}
-	go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+	go func() { _, _ = io.Copy(out, read); _ = out.Close() }()
 	_, _ = io.Copy(in, out)
 	_ = in.Close()
 }
