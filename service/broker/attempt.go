@@ -10,6 +10,42 @@ import (
 	"github.com/merakibroker/merakibroker/service/lane"
 )
 
+// payer says whose budgets a call spends that is about what an organization owns;
+// empty when it has no owner, or none is known.
+func payer(c *Call, organization string) lane.Payer {
+	p := lane.Payer{
+		Organization: organization, Operation: c.Operation, Parameter: c.ID,
+		Caller: c.Caller, Share: c.Share,
+	}
+	if owned(c) {
+		p.Credential = c.Key.ID()
+	}
+	return p
+}
+
+// acquire gets a slot for the call's next attempt. It refuses at once what
+// cannot be in time, and spends nothing on it.
+func (b *Broker) acquire(j *callState) *fault.Error {
+	operation, now := j.call.Operation.GetId(), time.Now()
+	j.reckoned, _ = j.ctx.Deadline()
+	return j.slot.Acquire(j.ctx, &lane.Request{
+		Operation: operation, Path: j.call.Path, Query: j.call.Query,
+		Class: j.call.class(), Weight: j.call.weight(),
+		Sent: j.history.number > 0, Ahead: j.call.secondLookUp,
+		Usual: b.services.usual(operation, now), Ample: b.services.ample(operation, now),
+		Probe: func() bool {
+			j.probe = j.probe || b.services.probe(operation, now)
+			return j.probe
+		},
+	})
+}
+
+// ended is the fault of a call whose context ended while it waited for its slot, or
+// for the time to ask for one.
+func (j *callState) ended(err error) *fault.Error {
+	return fault.Ended(j.call.Operation.GetId(), err, "waiting for a slot of the budget "+j.slot.Budget())
+}
+
 // errNoSlot is a bug: an attempt without a slot. It is not made.
 var errNoSlot = errors.New("broker: an attempt without a slot was not made")
 

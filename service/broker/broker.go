@@ -25,7 +25,7 @@ type Broker struct {
 	services serviceTimes
 	retries  retryBudget
 	gates    gates
-	flights  flights
+	reads    sharedReads
 	cache    *cache
 	record   *record.Record
 
@@ -52,7 +52,7 @@ func New(c Config) (*Broker, error) {
 	return &Broker{
 		config: c, observer: c.Observer, life: life, lanes: lanes, owners: owners, record: c.Record,
 		cache: newCache(c.CacheBytes),
-		gates: gates{batches: c.Batches, hold: c.BatchHold, drain: life.Drained()},
+		gates: gates{batches: c.Batches, pause: c.BatchHold, drain: life.Drained()},
 	}, nil
 }
 
@@ -83,7 +83,7 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	if c.read() {
 		a, f = b.share(ctx, c)
 	} else {
-		a, f = b.perform(&journey{ctx: ctx, call: c})
+		a, f = b.perform(&callState{ctx: ctx, call: c})
 	}
 	if f != nil {
 		return nil, f
@@ -149,7 +149,7 @@ func (b *Broker) Budgets(since uint64, organizations ...string) (changed []lane.
 func (b *Broker) Waiting() map[string]int { return b.lanes.Waiting() }
 
 // note puts an attempt on record.
-func (b *Broker) note(j *journey, a *dashboard.Answer, v verdict) {
+func (b *Broker) note(j *callState, a *dashboard.Answer, v verdict) {
 	operation := j.call.Operation.GetId()
 	b.observer.Judged(operation, v.action.String())
 	b.record.Add(record.Attempt{

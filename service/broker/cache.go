@@ -25,17 +25,17 @@ const writeMemory = 5 * time.Minute
 type cache struct {
 	limit int64
 
-	mu      sync.Mutex
-	entries map[readKey]*list.Element // of *entry
-	used    list.List                 // latest first
-	bytes   int64
-	wanted  time.Time // of the last call that would take an old answer
-	homes   map[string]*home
-	unowned time.Time // end of the last write of which no owner was known
+	mu         sync.Mutex
+	entries    map[readKey]*list.Element // of *entry
+	used       list.List                 // latest first
+	bytes      int64
+	wanted     time.Time // of the last call that would take an old answer
+	partitions map[string]*partition
+	unowned    time.Time // end of the last write of which no owner was known
 }
 
-// A home is what the cache has of one organization, "" for none.
-type home struct {
+// A partition is what the cache has of one organization, "" for none.
+type partition struct {
 	entries map[*list.Element]struct{}
 	writing int
 	written time.Time
@@ -50,7 +50,7 @@ type entry struct {
 }
 
 func newCache(limit int64) *cache {
-	return &cache{limit: limit, entries: make(map[readKey]*list.Element), homes: make(map[string]*home)}
+	return &cache{limit: limit, entries: make(map[readKey]*list.Element), partitions: make(map[string]*partition)}
 }
 
 // find gives an answer that was asked for no longer than age ago, or nil.
@@ -85,11 +85,11 @@ func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 	if c.wanted.IsZero() || now.Sub(c.wanted) > keep {
 		return
 	}
-	h := c.homes[a.Organization]
+	h := c.partitions[a.Organization]
 	if h == nil {
 		c.tidy(now) // before h is there: it would be taken for one of which nothing is kept
-		h = &home{}
-		c.homes[a.Organization] = h
+		h = &partition{}
+		c.partitions[a.Organization] = h
 	}
 	if h.writing > 0 || !h.written.Before(at) || !c.unowned.Before(at) {
 		return
@@ -113,18 +113,18 @@ func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 func (c *cache) drop(e *list.Element) {
 	v := c.used.Remove(e).(*entry)
 	delete(c.entries, v.key)
-	delete(c.homes[v.organization].entries, e)
+	delete(c.partitions[v.organization].entries, e)
 	c.bytes -= v.size
 }
 
 // tidy forgets organizations of which nothing is kept, when they are many.
 func (c *cache) tidy(now time.Time) {
-	if len(c.homes) == 0 || len(c.homes)%1024 != 0 {
+	if len(c.partitions) == 0 || len(c.partitions)%1024 != 0 {
 		return
 	}
-	for id, h := range c.homes {
+	for id, h := range c.partitions {
 		if len(h.entries) == 0 && h.writing == 0 && now.Sub(h.written) > writeMemory {
-			delete(c.homes, id)
+			delete(c.partitions, id)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (c *cache) writing(organization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.change(organization)
-	c.homes[organization].writing++
+	c.partitions[organization].writing++
 }
 
 // written ends a write that was begun for an organization, and does as writing.
@@ -152,16 +152,16 @@ func (c *cache) written(now time.Time, organization string) {
 		c.unowned = now
 		return
 	}
-	if none := c.homes[""]; none != nil {
+	if none := c.partitions[""]; none != nil {
 		none.written = now
 	}
 }
 
-func (c *cache) change(organization string) *home {
-	h := c.homes[organization]
+func (c *cache) change(organization string) *partition {
+	h := c.partitions[organization]
 	if h == nil {
-		h = &home{}
-		c.homes[organization] = h
+		h = &partition{}
+		c.partitions[organization] = h
 	}
 	if organization == "" {
 		for c.used.Len() > 0 {
@@ -170,7 +170,7 @@ func (c *cache) change(organization string) *home {
 		return h
 	}
 	for _, id := range [...]string{organization, ""} {
-		if h := c.homes[id]; h != nil {
+		if h := c.partitions[id]; h != nil {
 			for e := range h.entries {
 				c.drop(e)
 			}

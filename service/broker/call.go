@@ -55,9 +55,9 @@ type Call struct {
 	// Repeated says that something in front of the broker has made this call before.
 	Repeated bool
 
-	// goesOn marks the second look-up of a device: it stands in front of the
+	// secondLookUp marks the second look-up of a device: it stands in front of the
 	// first ones of others, since its own first one is spent already.
-	goesOn bool
+	secondLookUp bool
 }
 
 // read tells whether the call changes nothing at the Dashboard.

@@ -54,7 +54,7 @@ func (c Config) complete() (Config, error) {
 		return c, errors.New("broker: no Dashboard to ask")
 	}
 	if c.Observer == nil {
-		c.Observer = deaf{}
+		c.Observer = noop{}
 	}
 	c.Budgets.Observer, c.Owners.Observer = c.Observer, c.Observer
 	if c.Record == nil {
@@ -83,13 +83,13 @@ type Observer interface {
 	Cached(result string)
 }
 
-// deaf is the observer of a broker that was given none.
-type deaf struct{}
+// noop is the observer of a broker that was given none.
+type noop struct{}
 
-func (deaf) Waited(string, ratelimit.Priority, time.Duration)    {}
-func (deaf) Attempted(string, fault.Outcome, int, time.Duration) {}
-func (deaf) Judged(string, string)                               {}
-func (deaf) Refused(string, ratelimit.Priority, string)          {}
-func (deaf) Queued(string, ratelimit.Priority, int)              {}
-func (deaf) Cached(string)                                       {}
-func (deaf) LookedUp(string, string)                             {}
+func (noop) Waited(string, ratelimit.Priority, time.Duration)    {}
+func (noop) Attempted(string, fault.Outcome, int, time.Duration) {}
+func (noop) Judged(string, string)                               {}
+func (noop) Refused(string, ratelimit.Priority, string)          {}
+func (noop) Queued(string, ratelimit.Priority, int)              {}
+func (noop) Cached(string)                                       {}
+func (noop) LookedUp(string, string)                             {}

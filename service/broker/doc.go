@@ -12,6 +12,6 @@
 // have only so many under way). preload.go learns owners before they are asked for,
 // explain.go says in advance what a call would cost.
 //
-// Identical reads in flight are one attempt (flight.go), and a read that accepts an
+// Identical reads in flight are one attempt (sharedread.go), and a read that accepts an
 // answer of some age may have one (cache.go).
 package broker

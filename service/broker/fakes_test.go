@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
+
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service/dashboard"
@@ -16,6 +18,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/lane"
 	"github.com/merakibroker/merakibroker/service/owner"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fakeDashboard answers as its function says, after a time, and remembers when
 // each request came.

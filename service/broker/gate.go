@@ -30,7 +30,7 @@ const (
 // here before they ask for a slot, first come, first served.
 type gates struct {
 	batches int
-	hold    time.Duration
+	pause   time.Duration
 	// drain is closed when nobody is let in any more.
 	drain <-chan struct{}
 
@@ -53,7 +53,7 @@ type gate struct {
 
 // enter waits until a call may go on. The function it returns lets the next one
 // in. Calls that need no gate pass at once.
-func (g *gates) enter(j *journey) (leave func(), f *fault.Error) {
+func (g *gates) enter(j *callState) (leave func(), f *fault.Error) {
 	operation, limit := j.call.Operation.GetId(), 1
 	switch operation {
 	case createBatch:
@@ -196,13 +196,13 @@ func (g *gates) leave(key gateKey) {
 	}
 }
 
-// crowd holds new batches of an organization back for a while, after the
+// hold holds new batches of an organization back for a while, after the
 // Dashboard has said that too many are under way.
-func (g *gates) crowd(now time.Time, organization string) {
+func (g *gates) hold(now time.Time, organization string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if e := g.m[gateKey{organization, createBatch}]; e != nil {
-		e.until = now.Add(g.hold)
+		e.until = now.Add(g.pause)
 	}
 }
 

@@ -14,7 +14,7 @@ const (
 	// mostFailures is how many attempts of one call may fail before it gives up.
 	// With one attempt in five failing, five leave 3 calls in 10,000.
 	mostFailures = 5
-	// mostAttempts bounds all attempts of one call: those that a 429 or a crowded
+	// mostAttempts bounds all attempts of one call: those that a 429 or a busy
 	// Dashboard sent back do not count as failures, but do not go on for ever.
 	mostAttempts = 20
 )
@@ -38,7 +38,7 @@ func (h *history) add(operation string, a *dashboard.Answer) {
 	switch {
 	case a.Outcome == fault.Redirect:
 		h.hops++
-	case a.Outcome != fault.Limited && crowded(operation, a) == "":
+	case a.Outcome != fault.Limited && busy(operation, a) == "":
 		h.failed++
 	}
 }
@@ -131,8 +131,8 @@ func judge(j judgement) verdict {
 		v.after, v.stop, v.own = 0, stop, ownLimit(j.call.Operation, a.Messages)
 		return v
 	}
-	if why := crowded(j.call.Operation.GetId(), a); why != "" {
-		return j.again(max(crowdedWait(j.history.number-j.history.failed, j.random), min(a.RetryAfter, crowdedMost)), crowdedReasons[why])
+	if why := busy(j.call.Operation.GetId(), a); why != "" {
+		return j.again(max(busyWait(j.history.number-j.history.failed, j.random), min(a.RetryAfter, busyMost)), busyReasons[why])
 	}
 	if j.history.before && a.Status == http.StatusNotFound && j.call.Operation.GetVerb() == apiv1.Verb_VERB_DELETE {
 		return verdict{gone: true, reason: "already deleted by an earlier attempt"}
@@ -146,9 +146,9 @@ func judge(j judgement) verdict {
 // failed judges an attempt that brought no useful answer, but that another may.
 func (j judgement) failed() verdict {
 	a := j.answer
-	what := failures[a.Outcome]
+	what := outcomeWords[a.Outcome]
 	if a.Status == http.StatusRequestTimeout {
-		what = failures[fault.Timeout]
+		what = outcomeWords[fault.Timeout]
 	}
 	switch {
 	case !repeatable(j.call) && a.MaybeExecuted:
@@ -199,8 +199,8 @@ func (j judgement) redirected() verdict {
 	return v
 }
 
-// failures says what an attempt met, by its outcome.
-var failures = map[fault.Outcome]string{
+// outcomeWords says what an attempt met, by its outcome.
+var outcomeWords = map[fault.Outcome]string{
 	fault.ServerError: "server error", fault.GatewayError: "gateway error", fault.NotSent: "no connection",
 	fault.Reset: "connection broken", fault.Timeout: "no answer in time", fault.Garbled: "unreadable answer",
 }

@@ -40,9 +40,9 @@ func faultOf(f failure) *fault.Error {
 	case fault.RateLimited:
 		e.Budget = f.budget
 		e.RetryAfter = f.verdict.stop
-		if why := crowded(e.Operation, a); why != "" {
+		if why := busy(e.Operation, a); why != "" {
 			e.Reason, e.Budget = why, ""
-			e.RetryAfter = max(crowdedBase, min(a.RetryAfter, crowdedMost))
+			e.RetryAfter = max(busyBase, min(a.RetryAfter, busyMost))
 		}
 	case fault.OutcomeUnknown:
 		if a.Outcome == fault.Garbled {
@@ -105,7 +105,7 @@ func (f failure) kind() fault.Kind {
 // refused sorts a 4xx.
 func (f failure) refused() fault.Kind {
 	a := f.answer
-	if crowded(f.call.Operation.GetId(), a) != "" {
+	if busy(f.call.Operation.GetId(), a) != "" {
 		return fault.RateLimited
 	}
 	if said(a.Messages, "enable api access") || said(a.Messages, "api access is disabled") {
@@ -137,7 +137,7 @@ func (f failure) met() string {
 	if a.Status != 0 && a.Outcome != fault.Garbled && a.Outcome != fault.Timeout {
 		return fmt.Sprintf("HTTP %d", a.Status)
 	}
-	if s := failures[a.Outcome]; s != "" {
+	if s := outcomeWords[a.Outcome]; s != "" {
 		return s
 	}
 	return a.Outcome.String()
@@ -178,8 +178,8 @@ func (f failure) detail(kind fault.Kind) string {
 	case fault.Conflict:
 		return "the request is at odds with the state of the resource (HTTP 409); read it again and repeat what led to the request"
 	case fault.RateLimited:
-		if why := crowded(f.call.Operation.GetId(), f.answer); why != "" {
-			return fmt.Sprintf("the Dashboard is busy (%s) and was so for %s; it was not executed; come back after the delay", crowdedReasons[why], f.tried())
+		if why := busy(f.call.Operation.GetId(), f.answer); why != "" {
+			return fmt.Sprintf("the Dashboard is busy (%s) and was so for %s; it was not executed; come back after the delay", busyReasons[why], f.tried())
 		}
 		return fmt.Sprintf("the Dashboard's rate limit held for %s (HTTP 429); it was not executed; come back after the delay", f.tried())
 	case fault.Dashboard:

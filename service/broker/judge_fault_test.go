@@ -110,7 +110,7 @@ func TestFaultDelays(t *testing.T) {
 		t.Errorf("a 503 with Retry-After: %v", f.RetryAfter)
 	}
 	f = faultAfter(&read, dashboard.Answer{Outcome: fault.Refused, Status: 400, Messages: []string{"executing batches"}})
-	if f.RetryAfter != crowdedBase || f.Budget != "" {
+	if f.RetryAfter != busyBase || f.Budget != "" {
 		t.Errorf("too many batches: %v of %q", f.RetryAfter, f.Budget)
 	}
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
@@ -32,16 +33,16 @@ const (
 	reasonUnreadable = "MALFORMED_RESPONSE"
 )
 
-// crowdedReasons says what a call waits for, in the record's words.
-var crowdedReasons = map[string]string{
+// busyReasons says what a call waits for, in the record's words.
+var busyReasons = map[string]string{
 	reasonBatches: "too many action batches",
 	reasonDeletes: "concurrent network deletes",
 }
 
-// crowded tells the two 400s that mean "not now": they are waited for like a 429,
+// busy tells the two 400s that mean "not now": they are waited for like a 429,
 // but do not shrink the lane, because it is not requests that are too many. Empty
 // for every other answer.
-func crowded(operation string, a *dashboard.Answer) string {
+func busy(operation string, a *dashboard.Answer) string {
 	if a.Status != http.StatusBadRequest {
 		return ""
 	}
@@ -94,4 +95,58 @@ func said(messages []string, words string) bool {
 		}
 	}
 	return false
+}
+
+// Waits between attempts.
+const (
+	// backoffBase and backoffMost bound the wait after an attempt that failed:
+	// at most 250 ms after the first, twice that after the second, never above
+	// 10 s. The mean is half of it.
+	backoffBase = 250 * time.Millisecond
+	backoffMost = 10 * time.Second
+
+	// limitedLeast is how long a 429 without Retry-After, or with 0, stops a lane;
+	// the vendor names 1 to 2 s. limitedMost is as far as a Retry-After is
+	// believed: a longer one is asked about again after that time.
+	limitedLeast = time.Second
+	limitedMost  = time.Minute
+
+	// busyBase and busyMost bound the wait for something at the Dashboard
+	// to finish: an action batch, another network's deletion. Both take from
+	// seconds to minutes, and the vendor's own client waits 30 s and more.
+	busyBase = 5 * time.Second
+	busyMost = time.Minute
+)
+
+// fullJitter is the wait after the nth attempt (from 1) that failed: anything
+// between nothing and a bound that doubles, so that callers who failed together
+// do not come back together. random is in [0, 1).
+func fullJitter(n int, random float64) time.Duration {
+	return time.Duration(random * float64(doubled(backoffBase, backoffMost, n)))
+}
+
+// busyWait is the wait for something at the Dashboard to finish: between half
+// of a bound that doubles and all of it, because coming back at once is known to
+// be useless.
+func busyWait(n int, random float64) time.Duration {
+	return time.Duration((0.5 + random/2) * float64(doubled(busyBase, busyMost, n)))
+}
+
+// limitedWait is how long a 429 stops a lane: what Retry-After says within its
+// bounds, and up to a tenth more, one second at the most, so that replicas do not
+// all come back at the same moment.
+func limitedWait(said time.Duration, random float64) time.Duration {
+	if said <= 0 {
+		said = limitedLeast
+	}
+	d := min(said, limitedMost)
+	return d + time.Duration(random*float64(min(d/10, time.Second)))
+}
+
+// doubled is base, doubled n-1 times, and at most most.
+func doubled(base, most time.Duration, n int) time.Duration {
+	for ; n > 1 && base < most; n-- {
+		base *= 2
+	}
+	return min(base, most)
 }

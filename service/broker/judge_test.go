@@ -210,13 +210,13 @@ func holds(t *testing.T, name string, j judgement, v verdict) {
 			bad("too many attempts")
 		}
 	}
-	if v.charged && (v.action != again || a.Outcome == fault.Limited || a.Outcome == fault.Redirect || crowded(j.call.Operation.GetId(), a) != "") {
+	if v.charged && (v.action != again || a.Outcome == fault.Limited || a.Outcome == fault.Redirect || busy(j.call.Operation.GetId(), a) != "") {
 		bad("charged for what costs no retry")
 	}
 	if (v.stop > 0) != (a.Outcome == fault.Limited) || v.stop > limitedMost+time.Second || v.stop != 0 && v.stop < limitedLeast {
 		bad("a lane's stop")
 	}
-	if v.after < 0 || v.after > max(limitedMost, crowdedMost) {
+	if v.after < 0 || v.after > max(limitedMost, busyMost) {
 		bad("a wait out of bounds")
 	}
 	if (a.Outcome == fault.OK) != (v.action == done && !v.gone) {
@@ -336,7 +336,7 @@ func TestBackoff(t *testing.T) {
 	}
 	for n, most := range map[int]time.Duration{1: 5, 2: 10, 3: 20, 4: 40, 5: 60, 6: 60} {
 		most *= time.Second
-		if a, b := crowdedWait(n, 0), crowdedWait(n, 1); a != most/2 || b != most {
+		if a, b := busyWait(n, 0), busyWait(n, 1); a != most/2 || b != most {
 			t.Errorf("crowded %d: %v to %v; want %v to %v", n, a, b, most/2, most)
 		}
 	}

@@ -100,7 +100,7 @@ func (b *Broker) lookUp(ctx context.Context, c *Call, l owner.LookUp) *fault.Err
 	ask := &Call{
 		Operation: op, Caller: c.Caller, Weight: c.Weight, Priority: c.Priority,
 		Path: prefix + url.PathEscape(l.ID), ID: l.ID, Key: c.Key, OwnKey: c.OwnKey, Rejected: c.Rejected,
-		goesOn: l.Second,
+		secondLookUp: l.Second,
 	}
 	_, f := b.fetch(ctx, ask, readKey{ask.Key.ID(), ask.Path, ask.Query}, l.Moot)
 	return f
@@ -108,11 +108,11 @@ func (b *Broker) lookUp(ctx context.Context, c *Call, l owner.LookUp) *fault.Err
 
 // learn takes over what an answer says about owners, and lets the organization
 // of a call that went before its owner was known pay for what it has spent.
-func (b *Broker) learn(now time.Time, j *journey, a *dashboard.Answer) {
+func (b *Broker) learn(now time.Time, j *callState, a *dashboard.Answer) {
 	c := j.call
 	operation := c.Operation.GetId()
-	b.owners.Unsettle(now, operation, c.ID, c.Body)
-	for _, due := range b.owners.Learn(now, b.owners.News(now, operation, a.Body, j.organization)) {
+	b.owners.Changed(now, operation, c.ID, c.Body)
+	for _, due := range b.owners.Learn(now, b.owners.Facts(now, operation, a.Body, j.organization)) {
 		b.lanes.Owe(due.Organization, due.Attempts)
 	}
 	switch operation {
@@ -137,7 +137,7 @@ func (b *Broker) learn(now time.Time, j *journey, a *dashboard.Answer) {
 }
 
 // distrust remembers that a call's hint has not proved true.
-func (b *Broker) distrust(j *journey) {
+func (b *Broker) distrust(j *callState) {
 	if h := j.call.Organization; h != "" && h == j.organization {
 		b.owners.Distrust(time.Now(), h, j.call.ID)
 	}

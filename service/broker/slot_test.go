@@ -73,7 +73,7 @@ func TestOneWayOut(t *testing.T) {
 	}
 	for what, want := range map[string][]string{
 		"Dashboard.Attempt": {"attempt"}, "config.Dashboard": {"attempt"},
-		"Spend": {"attempt"}, "slot.Acquire": {"admit"},
+		"Spend": {"attempt"}, "slot.Acquire": {"acquire"},
 	} {
 		if got := uses[what]; !slices.Equal(got, want) {
 			t.Errorf("%s is used in %q, want %q", what, got, want)

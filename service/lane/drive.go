@@ -33,9 +33,9 @@ func (l *lane) drive() {
 		if l.queue.length == 0 || ctx.Err() != nil {
 			l.refuseAll(refusedDraining, true)
 			l.driving = false
-			l.heard()
+			l.clearNews()
 			l.mu.Unlock()
-			l.unrepresent(&p.rep)
+			l.withdrawTicket(&p.ticket)
 			return
 		}
 		if now.Before(due) {
@@ -66,8 +66,8 @@ func (l *lane) drive() {
 	}
 }
 
-// heard forgets news that nobody needs any more.
-func (l *lane) heard() {
+// clearNews forgets news that nobody needs any more.
+func (l *lane) clearNews() {
 	select {
 	case <-l.news:
 	default:
@@ -89,7 +89,55 @@ type puller struct {
 	class   ratelimit.Class     // of who is first
 	weight  float64
 	told    int // what the scheduler believes to wait
-	rep     representative
+	ticket  addressTicket
+}
+
+// An addressTicket stands in the address's lane for a lane whose next slot wants
+// the address's too, when that cannot be had at once. A lane has at most one
+// there, in the class of its own next call, so lanes share the address as their
+// callers would, and an organization that may not send yet holds no slot of it.
+// It belongs to the goroutine that drives the lane.
+type addressTicket struct {
+	w      *waiter
+	active bool
+}
+
+// drawTicket makes sure that the lane has an address ticket of this class.
+func (l *lane) drawTicket(ticket *addressTicket, class ratelimit.Class, weight float64) {
+	a := l.address
+	if ticket.active {
+		a.raise(ticket.w, class.Priority)
+		return
+	}
+	ticket.w = &waiter{class: class, weight: weight, internal: true, tell: l}
+	ticket.active = a.join(ticket.w) == nil
+}
+
+// collectTicket gives the slot that the address ticket was granted, 1 or 0, and when it
+// was asked for.
+func (l *lane) collectTicket(ticket *addressTicket) (int, time.Time) {
+	if !ticket.active {
+		return 0, time.Time{}
+	}
+	a := l.address
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ticket.w.state == waiting {
+		return 0, time.Time{}
+	}
+	ticket.active = false
+	if ticket.w.state == granted {
+		return 1, ticket.w.asked.own
+	}
+	return 0, time.Time{}
+}
+
+// withdrawTicket calls the address ticket back, and passes on what it was granted.
+func (l *lane) withdrawTicket(ticket *addressTicket) {
+	if ticket.active {
+		ticket.active = false
+		l.address.leave(ticket.w, nil)
+	}
 }
 
 // pull asks the scheduler once and gives out what it grants. It returns when to
@@ -100,12 +148,12 @@ func (l *lane) pull(ctx context.Context, now time.Time, p *puller) time.Duration
 		// The address pays first and gets back what the organization does not
 		// grant: of a lane that has no slots due, one is enough to ask with.
 		want := min(p.length, max(1, int(l.sched.Peek(now, l.budget).Tokens)))
-		held, earlier := l.collect(&p.rep)
+		held, earlier := l.collectTicket(&p.ticket)
 		if held > 0 {
 			at.address = earlier
 		}
 		if most = held + l.address.takeUpTo(now, want); most == 0 {
-			l.represent(&p.rep, p.class, p.weight)
+			l.drawTicket(&p.ticket, p.class, p.weight)
 			return -1
 		}
 	}
@@ -167,7 +215,7 @@ func (l *lane) deliver(at asked, classes []ratelimit.Class) (spare int) {
 func (l *lane) grant(w *waiter, now time.Time, at asked) {
 	l.out(w, granted, nil)
 	w.asked = at
-	if !w.keep {
+	if !w.internal {
 		l.set.config.Observer.Waited(l.kind.String(), w.class.Priority, now.Sub(w.since))
 	}
 	w.wake()
@@ -239,7 +287,7 @@ func (ls *Lanes) Owe(organization string, n int) { ls.organization(organization)
 
 func (l *lane) owe(n int) {
 	for range min(n, mostDebt) {
-		w := &waiter{class: debts, weight: 1, keep: true, debt: true, back: true}
+		w := &waiter{class: debts, weight: 1, internal: true, debt: true, returning: true}
 		if now := time.Now(); l.take(now) {
 			l.address.pass(1, asked{own: now}) // it has paid already
 			continue

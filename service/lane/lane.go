@@ -7,7 +7,7 @@
 // when the slot is there (drive.go), so a call that has left costs nothing. What
 // cannot be served in time is refused before anything is spent (wait.go), a queue
 // that stands is shed from its head (shed.go), and who comes back at the moment that
-// it was told has a place (ticket.go). lanes.go finds the lane of a budget, budget.go
+// it was told has a place (reservation.go). lanes.go finds the lane of a budget, budget.go
 // shows what is in it.
 //
 // A lane has a goroutine only while calls wait in it (lifecycle.go).
@@ -144,14 +144,14 @@ func (l *lane) join(w *waiter) *refusal {
 	if w.since.IsZero() {
 		w.since = now
 	}
-	if !w.keep {
+	if !w.internal {
 		if l.set.life.Draining() && !w.sent {
 			return &refusal{why: refusedDraining}
 		}
 		if r := l.room(w, now); r != nil {
 			return r
 		}
-		w.back = w.back || l.queue.redeem(now, w)
+		w.returning = w.returning || l.queue.claim(now, w)
 		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, 1)
 	}
 	fresh := l.queue.push(w)
@@ -182,7 +182,7 @@ func (l *lane) out(w *waiter, s waiterState, r *refusal) {
 	l.queue.remove(w)
 	w.at.Store(nil)
 	w.state, w.refusal = s, r
-	if !w.keep {
+	if !w.internal {
 		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, -1)
 	}
 	l.touch()
@@ -217,7 +217,7 @@ func (l *lane) raise(w *waiter, p ratelimit.Priority) {
 	if w.at.Load() != l || p >= w.class.Priority {
 		return
 	}
-	if !w.keep {
+	if !w.internal {
 		l.set.config.Observer.Queued(l.kind.String(), w.class.Priority, -1)
 		l.set.config.Observer.Queued(l.kind.String(), p, 1)
 	}

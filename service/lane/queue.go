@@ -18,7 +18,7 @@ const (
 	gone
 )
 
-// A waiter is one place in a lane. Most stand for a call; see keep for the rest.
+// A waiter is one place in a lane. Most stand for a call; see internal for the rest.
 type waiter struct {
 	class  ratelimit.Class
 	weight float64
@@ -27,19 +27,19 @@ type waiter struct {
 	// sent tells that the call has made attempts before: it finishes also while
 	// the broker drains.
 	sent bool
-	// back tells that the call comes back: for another attempt, or after a refusal
+	// returning tells that the call comes returning: for another attempt, or after a refusal
 	// at the moment that it was told. It goes first in its class and is not shed.
-	back bool
-	// thing is what the call asks for, in short.
-	thing uint64
-	// keep marks what stands for no call: a lane that wants slots of the address,
+	returning bool
+	// fingerprint stands for what the call asks for, in short.
+	fingerprint uint64
+	// internal marks what stands for no call: a lane that wants slots of the address,
 	// or a debt. It is neither shed nor refused nor counted against the length.
-	keep bool
+	internal bool
 	// debt: the slot is already spent, by a look-up made before its owner was known.
 	debt bool
 	// ready is closed when the state has changed; nil where tell is used.
 	ready chan struct{}
-	// tell is the lane that wants to know, for a waiter that keeps.
+	// tell is the lane that wants to know, for a waiter that is internal.
 	tell *lane
 
 	state waiterState
@@ -84,7 +84,7 @@ type classQueue struct {
 // fresh gives the first of a class that has not come back; nil when all have.
 func (c *classQueue) fresh() *waiter {
 	w := c.head
-	for w != nil && w.back {
+	for w != nil && w.returning {
 		w = w.next
 	}
 	return w
@@ -94,10 +94,10 @@ func (c *classQueue) fresh() *waiter {
 type queue struct {
 	classes []*classQueue
 	byClass map[ratelimit.Class]*classQueue
-	// length counts every waiter; calls leaves out those that keep.
+	// length counts every waiter; calls leaves out those that are internal.
 	length, calls int
-	// pasts is what is remembered of classes that were refused something.
-	pasts map[ratelimit.Class]*past
+	// histories is what is remembered of classes that were refused something.
+	histories map[ratelimit.Class]*classHistory
 }
 
 // push adds w to its class, those that come back before the others, and tells
@@ -115,7 +115,7 @@ func (q *queue) push(w *waiter) (fresh bool) {
 	}
 	c.weight = w.weight
 	at := c.tail // the waiter after which w goes
-	for at != nil && (w.back && !at.back || w.back == at.back && at.since.After(w.since)) {
+	for at != nil && (w.returning && !at.returning || w.returning == at.returning && at.since.After(w.since)) {
 		at = at.prev
 	}
 	w.in, w.prev = c, at
@@ -131,7 +131,7 @@ func (q *queue) push(w *waiter) (fresh bool) {
 	}
 	c.count++
 	q.length++
-	if !w.keep {
+	if !w.internal {
 		q.calls++
 	}
 	return fresh
@@ -153,7 +153,7 @@ func (q *queue) remove(w *waiter) {
 	w.in, w.prev, w.next = nil, nil, nil
 	c.count--
 	q.length--
-	if !w.keep {
+	if !w.internal {
 		q.calls--
 	}
 	if c.count > 0 {
@@ -225,7 +225,7 @@ func (q *queue) longest(newcomer ratelimit.Class, weight float64) *waiter {
 	var most *classQueue
 	share := func(c *classQueue) float64 { return float64(c.count) / c.weight }
 	for _, c := range q.classes {
-		if c.class.Priority < newcomer.Priority || c.tail.keep {
+		if c.class.Priority < newcomer.Priority || c.tail.internal {
 			continue
 		}
 		if most == nil || c.class.Priority > most.class.Priority ||

@@ -93,7 +93,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 		if random.IntN(2) == 0 && len(in) < 200 {
 			w := &waiter{
 				class:  classOf(ratelimit.Priority(random.IntN(3)), fmt.Sprint(random.IntN(4))),
-				weight: 1, since: now, back: random.IntN(5) == 0, keep: random.IntN(20) == 0,
+				weight: 1, since: now, returning: random.IntN(5) == 0, internal: random.IntN(20) == 0,
 			}
 			if random.IntN(10) == 0 {
 				w.since = now.Add(-time.Second) // raised, with the time it has waited
@@ -114,10 +114,10 @@ func TestQueueKeepsOrder(t *testing.T) {
 			n := 0
 			for w := c.head; w != nil; w = w.next {
 				n++
-				if !w.keep {
+				if !w.internal {
 					calls++
 				}
-				if p := w.prev; p != nil && (!p.back && w.back || p.back == w.back && p.since.After(w.since)) {
+				if p := w.prev; p != nil && (!p.returning && w.returning || p.returning == w.returning && p.since.After(w.since)) {
 					t.Fatal("out of order")
 				}
 				if w.next == nil && c.tail != w {
@@ -135,12 +135,12 @@ func TestQueueKeepsOrder(t *testing.T) {
 	}
 }
 
-func TestTickets(t *testing.T) {
+func TestReservations(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	var q queue
-	a := &waiter{class: classOf(ratelimit.Normal, "a"), thing: 1}
-	p := q.past(now, a.class)
+	a := &waiter{class: classOf(ratelimit.Normal, "a"), fingerprint: 1}
+	p := q.history(now, a.class)
 	p.issue(now, now.Add(time.Second), 1)
 	p.issue(now, now.Add(2*time.Second), 1)
 	for _, c := range []struct {
@@ -150,36 +150,36 @@ func TestTickets(t *testing.T) {
 		want  bool
 	}{
 		{"too soon", time.Second, a, false},
-		{"another thing", 2 * time.Second, &waiter{class: a.class, thing: 2}, false},
-		{"another caller", 2 * time.Second, &waiter{class: classOf(ratelimit.Normal, "b"), thing: 1}, false},
+		{"another thing", 2 * time.Second, &waiter{class: a.class, fingerprint: 2}, false},
+		{"another caller", 2 * time.Second, &waiter{class: classOf(ratelimit.Normal, "b"), fingerprint: 1}, false},
 		{"in time", 2 * time.Second, a, true},
 		{"the second of two", 3 * time.Second, a, true},
 		{"a third", 3 * time.Second, a, false},
 	} {
-		if got := q.redeem(now.Add(c.after), c.w); got != c.want {
+		if got := q.claim(now.Add(c.after), c.w); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 	p.issue(now, now.Add(time.Second), 3)
-	if q.redeem(now.Add(time.Second+ticketLasts+1), &waiter{class: a.class, thing: 3}) {
-		t.Error("a ticket is good long after its moment")
+	if q.claim(now.Add(time.Second+reservationLasts+1), &waiter{class: a.class, fingerprint: 3}) {
+		t.Error("a reservation is good long after its moment")
 	}
-	// Neither tickets nor classes grow without bound.
+	// Neither reservations nor classes grow without bound.
 	for i := range uint64(5000) {
 		p.issue(now, now, i)
 	}
-	if len(p.tickets) > mostTickets {
-		t.Errorf("%d tickets", len(p.tickets))
+	if len(p.reservations) > mostReservations {
+		t.Errorf("%d reservations", len(p.reservations))
 	}
 	for i := range 1000 {
-		if p := q.past(now, classOf(ratelimit.Normal, fmt.Sprint(i))); p != nil {
+		if p := q.history(now, classOf(ratelimit.Normal, fmt.Sprint(i))); p != nil {
 			p.booked = now
 		}
 	}
-	if len(q.pasts) > mostPasts {
-		t.Errorf("%d classes remembered", len(q.pasts))
+	if len(q.histories) > mostHistories {
+		t.Errorf("%d classes remembered", len(q.histories))
 	}
-	if q.past(now.Add(time.Hour), classOf(ratelimit.Normal, "late")) == nil || len(q.pasts) > 2 {
-		t.Errorf("%d classes remembered an hour later", len(q.pasts))
+	if q.history(now.Add(time.Hour), classOf(ratelimit.Normal, "late")) == nil || len(q.histories) > 2 {
+		t.Errorf("%d classes remembered an hour later", len(q.histories))
 	}
 }

@@ -49,7 +49,7 @@ func (l *lane) shed(now time.Time) (next time.Duration) {
 	target, interval := l.target(now), l.set.config.Interval
 	for i := 0; i < len(l.queue.classes); i++ {
 		c := l.queue.classes[i]
-		if c.class.Priority > ratelimit.Normal || c.head.keep {
+		if c.class.Priority > ratelimit.Normal || c.head.internal {
 			continue
 		}
 		for w := c.fresh(); w != nil; w = c.fresh() {
@@ -64,12 +64,12 @@ func (l *lane) shed(now time.Time) (next time.Duration) {
 			if c.over.IsZero() {
 				c.over = w.since.Add(target)
 			}
-			p := l.queue.pasts[c.class]
+			p := l.queue.histories[c.class]
 			if p != nil && now.Before(p.shedUntil) || now.Sub(c.over) >= interval {
 				if c.count == 1 {
 					break
 				}
-				if p = l.queue.past(now, c.class); p != nil {
+				if p = l.queue.history(now, c.class); p != nil {
 					p.shedUntil = now.Add(shedIntervals * interval)
 				}
 				l.out(w, refused, &refusal{why: refusedShed, after: l.later(now, w)})
@@ -118,7 +118,7 @@ func (l *lane) refuseAll(why string, everything bool) {
 		before := len(l.queue.classes)
 		for w := c.head; w != nil; {
 			next := w.next
-			if everything || !w.keep && !w.sent {
+			if everything || !w.internal && !w.sent {
 				l.out(w, refused, &refusal{why: why})
 				w.wake()
 			}

@@ -43,7 +43,7 @@ type Request struct {
 }
 
 // A Slot is the right to one attempt at one moment. It is empty until its lanes
-// have granted it (Acquire), and empty again once it is spent or given back: there
+// have granted it (Acquire), and empty again once it is spent or given returning: there
 // is no other way to an attempt, and none to a second one.
 type Slot struct {
 	payer     *lane // who pays, the address with it where the lane is an organization's
@@ -169,7 +169,7 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 	if !w.latest.IsZero() && service < r.Ample && 2*r.Ample <= left {
 		service, w.latest = r.Ample, w.latest.Add(service-r.Ample)
 	}
-	w.class, w.weight, w.thing = s.class(r.Class), r.Weight, thing(set.seed, r)
+	w.class, w.weight, w.fingerprint = s.class(r.Class), r.Weight, fingerprint(set.seed, r)
 	w.sent = r.Sent
 	relaxed := false
 	probe := func() bool { // once for all the lanes
@@ -180,22 +180,22 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		return relaxed
 	}
 	all := s.lanes()
-	var back [len(all)]bool // in which of the lanes it is expected
+	var returning [len(all)]bool // in which of the lanes it is expected
 	for i, l := range all {
 		if l == nil {
 			continue
 		}
-		w.back = r.Sent || r.Ahead
+		w.returning = r.Sent || r.Ahead
 		if r := l.fits(now, w, left, service, probe); r != nil {
 			return l, r
 		}
-		back[i] = w.back
+		returning[i] = w.returning
 	}
 	for i, l := range all {
 		if l == nil {
 			continue
 		}
-		if err := s.enter(ctx, l, r.Class, back[i]); err != nil {
+		if err := s.enter(ctx, l, r.Class, returning[i]); err != nil {
 			for i, paid := range all[:i] {
 				if paid != nil {
 					paid.pass(1, s.asked[i])
@@ -216,9 +216,9 @@ func (s *Slot) fill() {
 }
 
 // enter waits in one lane for its part of the slot.
-func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, back bool) error {
+func (s *Slot) enter(ctx context.Context, l *lane, class ratelimit.Class, returning bool) error {
 	w := &s.waiter
-	w.class, w.since, w.back = s.class(class), time.Time{}, back
+	w.class, w.since, w.returning = s.class(class), time.Time{}, returning
 	w.ready = make(chan struct{})
 	if r := l.join(w); r != nil {
 		return r

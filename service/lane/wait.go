@@ -76,16 +76,16 @@ func (l *lane) fits(now time.Time, w *waiter, left, service time.Duration, probe
 	if wait+service <= left || service > left && wait+shortestAttempt <= left && probe() {
 		return nil
 	}
-	if !w.back && l.queue.redeem(now, w) {
-		w.back = true
+	if !w.returning && l.queue.claim(now, w) {
+		w.returning = true
 		return nil
 	}
 	if service > left {
 		// It would not fit an empty lane either: more time is what it needs, and
 		// the delay is only when the lane is free.
-		return &refusal{why: refusedDeadline, wait: wait + service, after: l.book(now, wait, w)}
+		return &refusal{why: refusedDeadline, wait: wait + service, after: l.reserve(now, wait, w)}
 	}
-	return &refusal{why: refusedDeadline, wait: wait, after: l.book(now, wait+service-left, w)}
+	return &refusal{why: refusedDeadline, wait: wait, after: l.reserve(now, wait+service-left, w)}
 }
 
 // later is when a call that is refused now would find room: after a stop and
@@ -96,7 +96,7 @@ func (l *lane) later(now time.Time, w *waiter) time.Duration {
 	if s.StoppedUntil.After(now) {
 		d = s.StoppedUntil.Sub(now)
 	}
-	return l.book(now, d+seconds(float64(l.queue.ahead(w.class, w.weight))/l.rate(now, s)), w)
+	return l.reserve(now, d+seconds(float64(l.queue.ahead(w.class, w.weight))/l.rate(now, s)), w)
 }
 
 // seconds turns a number of seconds into a duration, bounded.

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// teaching are the operations whose answers name owners, and the only ones that
+// ownerRevealing are the operations whose answers name owners, and the only ones that
 // are read for it. The value tells what an object's own id is: a network's, or
 // nothing of interest.
-var teaching = map[string]bool{
+var ownerRevealing = map[string]bool{
 	"getNetwork": true, "updateNetwork": true, "bindNetwork": true, "unbindNetwork": true, "splitNetwork": true,
 	"getOrganizationNetworks": true, "createOrganizationNetwork": true, "combineOrganizationNetworks": true,
 	// A template's id stands where a network's does.
@@ -20,17 +20,17 @@ var teaching = map[string]bool{
 	"getOrganizationInventoryDevices": false, "getOrganizationInventoryDevice": false,
 }
 
-// unsettling are the operations after which an owner may be another one. What
+// ownerChanging are the operations after which an owner may be another one. What
 // their path and their body name is forgotten.
-var unsettling = map[string]bool{
+var ownerChanging = map[string]bool{
 	"createNetworkMove": true, "deleteNetwork": true, "combineOrganizationNetworks": true, "splitNetwork": true,
 	"claimNetworkDevices": true, "vmxNetworkDevicesClaim": true, "removeNetworkDevices": true,
 	"claimIntoOrganization": true, "claimIntoOrganizationInventory": true, "releaseFromOrganizationInventory": true,
 	"createOrganizationInventoryDevicesSwapsBulk": true,
 }
 
-// A reading is what a teaching operation's answer has said so far.
-type reading struct {
+// A scan is what an owner-revealing operation's answer has said so far.
+type scan struct {
 	owners              *Directory
 	now                 time.Time
 	ids                 bool // an object's own id may be a network's
@@ -38,22 +38,22 @@ type reading struct {
 	facts               []Fact
 }
 
-// News reads what a teaching operation's answer says about owners, as far as it is
+// Facts reads what an owner-revealing operation's answer says about owners, as far as it is
 // not known: most pages say what the last one like them has said. Organization is
 // the one that the call was made for; empty when not known.
-func (o *Directory) News(now time.Time, operation string, body []byte, organization string) []Fact {
-	ids, ok := teaching[operation]
+func (o *Directory) Facts(now time.Time, operation string, body []byte, organization string) []Fact {
+	ids, ok := ownerRevealing[operation]
 	if !ok {
 		return nil
 	}
-	organization = strings.Clone(organization)                                                   // not a part of some URL
-	r := reading{owners: o, now: now, ids: ids, organization: organization, named: organization} // rows mostly name one, and share its text
+	organization = strings.Clone(organization)                                                // not a part of some URL
+	r := scan{owners: o, now: now, ids: ids, organization: organization, named: organization} // rows mostly name one, and share its text
 	r.walk(body)
 	return r.facts
 }
 
 // object takes what one object says.
-func (r *reading) object(o *object) {
+func (r *scan) object(o *object) {
 	network, organization := o.network, r.organization
 	if r.ids && len(o.serial) == 0 && o.networkLike {
 		network = o.id
@@ -86,7 +86,7 @@ const walkDepth = 8
 // walk takes every object of a document, inner ones first. It reads
 // only as much of JSON as it has to: what is not JSON gives nothing, or nonsense
 // that is no worse than a wrong answer. It keeps no memory but a small stack.
-func (r *reading) walk(doc []byte) {
+func (r *scan) walk(doc []byte) {
 	var (
 		stack [walkDepth]object
 		depth int
@@ -182,10 +182,10 @@ func space(doc []byte, i int) int {
 	return i
 }
 
-// Unsettle forgets what an operation puts in doubt, if it is one after which an
+// Changed forgets what an operation puts in doubt, if it is one after which an
 // owner may be another one: what its path and its body name.
-func (o *Directory) Unsettle(now time.Time, operation, id string, body []byte) {
-	if !unsettling[operation] {
+func (o *Directory) Changed(now time.Time, operation, id string, body []byte) {
+	if !ownerChanging[operation] {
 		return
 	}
 	for _, id := range namedIn(id, body) {
@@ -195,7 +195,7 @@ func (o *Directory) Unsettle(now time.Time, operation, id string, body []byte) {
 	}
 }
 
-// namedIn lists the ids that an unsettling call names: of its path, and of the
+// namedIn lists the ids that an owner-changing call names: of its path, and of the
 // serial, serials, networkId and networkIds of its body.
 func namedIn(id string, body []byte) []string {
 	ids := []string{id}

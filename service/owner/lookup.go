@@ -121,7 +121,7 @@ func (o *Directory) Find(ctx context.Context, q Question, fetch func(context.Con
 
 func (o *Directory) found(q Question, organization string) (string, *fault.Error) {
 	o.config.Observer.LookedUp(q.Kind.String(), "found")
-	if q.Prefetch != nil && o.hydration.found(time.Now(), o.config.PrefetchAfter, q, organization) {
+	if q.Prefetch != nil && o.lookUps.found(time.Now(), o.config.PrefetchAfter, q, organization) {
 		q.Prefetch(q.Kind, organization)
 	}
 	return organization, nil
@@ -148,47 +148,47 @@ func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 	return "", nil
 }
 
-// hydration counts look-ups by organization. Where they become many, it is
+// lookUpCounts counts look-ups by organization. Where they become many, it is
 // cheaper to list everything once: a page of a list names a thousand.
-type hydration struct {
+type lookUpCounts struct {
 	mu sync.Mutex
-	m  generations[hydrationKey, *thirst]
+	m  generations[lookUpKey, *lookUpCount]
 }
 
-type hydrationKey struct {
+type lookUpKey struct {
 	organization string
 	kind         Kind
 }
 
-// A thirst is how often an organization had to be looked up lately.
-type thirst struct {
-	ids    map[string]struct{} // that were looked up, until there are enough
-	since  time.Time
-	listed time.Time // when everything was last listed
+// A lookUpCount is how often an organization had to be looked up lately.
+type lookUpCount struct {
+	ids        map[string]struct{} // that were looked up, until there are enough
+	since      time.Time
+	prefetched time.Time // when everything was last listed
 }
 
-// thirstMemory is the time within which look-ups add up, and listed is how often
+// prefetchWindow is the time within which look-ups add up, and prefetchPause is how often
 // an organization is listed at the most.
 const (
-	thirstMemory = 10 * time.Minute
-	listedOnce   = time.Hour
+	prefetchWindow = 10 * time.Minute
+	prefetchPause  = time.Hour
 )
 
 // found counts a look-up that brought an owner, and tells whether it is the last
 // of enough.
-func (h *hydration) found(now time.Time, most int, q Question, organization string) bool {
+func (h *lookUpCounts) found(now time.Time, most int, q Question, organization string) bool {
 	if most < 0 {
 		return false
 	}
-	key := hydrationKey{organization, q.Kind}
+	key := lookUpKey{organization, q.Kind}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t, ok := h.m.get(key)
 	if !ok {
-		t = &thirst{since: now}
+		t = &lookUpCount{since: now}
 		h.m.put(key, t)
 	}
-	if now.Sub(t.since) > thirstMemory {
+	if now.Sub(t.since) > prefetchWindow {
 		t.since, t.ids = now, nil
 	}
 	if t.ids == nil {
@@ -197,9 +197,9 @@ func (h *hydration) found(now time.Time, most int, q Question, organization stri
 	if len(t.ids) < most {
 		t.ids[q.ID] = struct{}{}
 	}
-	enough := len(t.ids) >= most && (t.listed.IsZero() || now.Sub(t.listed) > listedOnce)
+	enough := len(t.ids) >= most && (t.prefetched.IsZero() || now.Sub(t.prefetched) > prefetchPause)
 	if enough {
-		t.listed = now
+		t.prefetched = now
 	}
 	return enough
 }

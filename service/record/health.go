@@ -57,7 +57,7 @@ type OrganizationHealth struct {
 func (r *Record) Health(now time.Time, organization string) (overall []HealthWindow, organizations []OrganizationHealth) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	organization = asWord(organization)
+	organization = cutText(organization)
 	overall = r.windows(r.all, now)
 	for id, e := range r.orgs {
 		s := e.Value.(*series)

@@ -109,13 +109,13 @@ func TestAttemptsComeBackWhole(t *testing.T) {
 			t.Errorf("%q: %+v", id, list)
 		}
 	}
-	if n := len(r.ring.words.numbers); n > 6+7 {
+	if n := len(r.ring.texts.numbers); n > 6+7 {
 		t.Errorf("%d words of 7 attempts", n)
 	}
 	for range 7 {
 		r.Add(Attempt{Start: judged})
 	}
-	if w := &r.ring.words; len(w.numbers) != 0 || len(w.free) != len(w.all)-1 {
+	if w := &r.ring.texts; len(w.numbers) != 0 || len(w.free) != len(w.all)-1 {
 		t.Errorf("words of no attempt: %v", w.numbers)
 	}
 }
@@ -143,7 +143,7 @@ func TestManyAttemptsInOneSlot(t *testing.T) {
 // TestLongNames are cut where a character ends, and found by what they were.
 func TestLongNames(t *testing.T) {
 	t.Parallel()
-	long := "x" + strings.Repeat("\u00e9", maxWord)
+	long := "x" + strings.Repeat("\u00e9", maxText)
 	r := New(Config{})
 	r.Add(Attempt{Start: judged, Organization: long, Operation: "a", Status: 404, Outcome: fault.Refused})
 	all := r.List(AttemptFilter{Organization: long})

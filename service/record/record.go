@@ -1,5 +1,5 @@
 // Package record remembers what became of attempts: the recent ones whole
-// (ring.go, words.go), older ones as counts (series.go), the verdict on the
+// (ring.go, interner.go), older ones as counts (series.go), the verdict on the
 // Dashboard's health (health.go), and the comparison with the vendor's own count
 // of requests (telemetry.go).
 package record
@@ -144,9 +144,9 @@ type AttemptFilter struct {
 	Limit int
 }
 
-// chooser gives a function that tells whether f chooses a line; nil when f names
+// chooser gives a function that tells whether f chooses an attempt; nil when f names
 // what no attempt has.
-func (f *AttemptFilter) chooser(w *words) func(*line) bool {
+func (f *AttemptFilter) chooser(w *interner) func(*packedAttempt) bool {
 	organization, ok1 := w.find(f.Organization)
 	operation, ok2 := w.find(f.Operation)
 	caller, ok3 := w.find(f.Caller)
@@ -157,7 +157,7 @@ func (f *AttemptFilter) chooser(w *words) func(*line) bool {
 	if !f.Before.IsZero() {
 		before = nanos(f.Before)
 	}
-	return func(l *line) bool {
+	return func(l *packedAttempt) bool {
 		return (organization == 0 || organization == l.organization) &&
 			(operation == 0 || operation == l.operation) &&
 			(caller == 0 || caller == l.caller) &&
@@ -171,7 +171,7 @@ func (r *Record) List(f AttemptFilter) []Attempt {
 	limit := min(cmp.Or(max(f.Limit, 0), 100), 1000)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	chooses := f.chooser(&r.ring.words)
+	chooses := f.chooser(&r.ring.texts)
 	if chooses == nil {
 		return nil
 	}
@@ -189,7 +189,7 @@ func (r *Record) List(f AttemptFilter) []Attempt {
 			heap.Fix(&kept, 0)
 		}
 	}
-	slices.SortStableFunc(kept, func(a, b *line) int { return cmp.Compare(b.start, a.start) })
+	slices.SortStableFunc(kept, func(a, b *packedAttempt) int { return cmp.Compare(b.start, a.start) })
 	attempts := make([]Attempt, len(kept))
 	for i, l := range kept {
 		attempts[i] = r.ring.unpack(l)
@@ -198,12 +198,12 @@ func (r *Record) List(f AttemptFilter) []Attempt {
 }
 
 // earliest is a heap with the earliest start on top.
-type earliest []*line
+type earliest []*packedAttempt
 
 func (h earliest) Len() int           { return len(h) }
 func (h earliest) Less(i, j int) bool { return h[i].start < h[j].start }
 func (h earliest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *earliest) Push(x any)        { *h = append(*h, x.(*line)) }
+func (h *earliest) Push(x any)        { *h = append(*h, x.(*packedAttempt)) }
 
 func (h *earliest) Pop() any {
 	last := len(*h) - 1

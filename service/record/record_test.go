@@ -86,7 +86,7 @@ func TestRecordBounds(t *testing.T) {
 			Host: fmt.Sprint("h", i), Verdict: fmt.Sprint("v", i), Error: strings.Repeat("x", 10_000), Outcome: fault.Outcome(i % 12),
 		})
 	}
-	if words := len(r.ring.words.numbers); r.ring.length != 50 || len(r.orgs) != 20 || words > 7*50 {
+	if words := len(r.ring.texts.numbers); r.ring.length != 50 || len(r.orgs) != 20 || words > 7*50 {
 		t.Errorf("%d attempts, %d organizations, %d words", r.ring.length, len(r.orgs), words)
 	}
 	if _, ok := r.orgs["9999"]; !ok {

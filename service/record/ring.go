@@ -9,12 +9,12 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// A line is an attempt as the ring keeps it: 64 bytes and no pointer, so that
+// A packedAttempt is an attempt as the ring keeps it: 64 bytes and no pointer, so that
 // tens of thousands of them cost the garbage collector nothing.
-type line struct {
+type packedAttempt struct {
 	start    int64 // unix nanoseconds
 	duration int64
-	// The numbers of words.
+	// The numbers of interned texts.
 	operation, organization, caller, host, err, verdict uint32
 
 	id     [16]byte // see idForm
@@ -29,7 +29,7 @@ type line struct {
 // methods are those that a call can have.
 var methods = [...]string{"", "GET", "PUT", "POST", "DELETE"}
 
-// An idForm is how a line keeps a request id.
+// An idForm is how a packedAttempt keeps a request id.
 type idForm uint8
 
 const (
@@ -38,8 +38,8 @@ const (
 	// letters: the forms that the vendor's have.
 	idUUID
 	idHex
-	// idWord is any other: its first four bytes are the number of a word.
-	idWord
+	// idInterned is any other: its first four bytes are the number of an interned text.
+	idInterned
 )
 
 // packID gives the 128 bits of a request id that is written in one of the two forms.
@@ -54,18 +54,18 @@ func packID(id string) (bits [16]byte, form idForm) {
 		n := 0
 		for i := range len(id) {
 			if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (id[i] == '-') {
-				return bits, idWord
+				return bits, idInterned
 			} else if !dash {
 				digits[n] = id[i]
 				n++
 			}
 		}
 	default:
-		return bits, idWord
+		return bits, idInterned
 	}
 	for _, d := range digits {
 		if !('0' <= d && d <= '9' || 'a' <= d && d <= 'f') {
-			return bits, idWord // a capital would come back as a small letter
+			return bits, idInterned // a capital would come back as a small letter
 		}
 	}
 	_, _ = hex.Decode(bits[:], digits[:])
@@ -85,22 +85,22 @@ func unpackID(bits [16]byte, form idForm) string {
 // what it has. Guarded by its Record's lock.
 type ring struct {
 	limit  int
-	chunks [][]line
+	chunks [][]packedAttempt
 	length int
 	next   int // where the next attempt goes once it is full
-	words  words
+	texts  interner
 }
 
 const ringChunk = 1024
 
-func (r *ring) at(i int) *line { return &r.chunks[i/ringChunk][i%ringChunk] }
+func (r *ring) at(i int) *packedAttempt { return &r.chunks[i/ringChunk][i%ringChunk] }
 
 // add puts an attempt in the place of the oldest, if there is none left.
 func (r *ring) add(a *Attempt) {
 	l := r.pack(a)
 	if r.length < r.limit {
 		if r.length%ringChunk == 0 {
-			r.chunks = append(r.chunks, make([]line, min(ringChunk, r.limit-r.length)))
+			r.chunks = append(r.chunks, make([]packedAttempt, min(ringChunk, r.limit-r.length)))
 		}
 		r.length++
 		*r.at(r.length - 1) = l
@@ -112,11 +112,11 @@ func (r *ring) add(a *Attempt) {
 	r.next = (r.next + 1) % r.length
 }
 
-// pack makes the line of an attempt. Its texts from there on are those that the
+// pack makes the packedAttempt of an attempt. Its texts from there on are those that the
 // ring keeps anyway, not parts of some URL, which would be kept with them.
-func (r *ring) pack(a *Attempt) line {
-	w := &r.words
-	l := line{
+func (r *ring) pack(a *Attempt) packedAttempt {
+	w := &r.texts
+	l := packedAttempt{
 		start: nanos(a.Start), duration: int64(a.Duration),
 		status: uint16(a.Status), number: uint16(min(a.Number, 1<<16-1)), outcome: a.Outcome,
 		operation: w.hold(&a.Operation), organization: w.hold(&a.Organization), caller: w.hold(&a.Caller),
@@ -130,13 +130,13 @@ func (r *ring) pack(a *Attempt) line {
 	if a.RequestID == "" {
 		return l
 	}
-	if l.id, l.idForm = packID(a.RequestID); l.idForm == idWord {
+	if l.id, l.idForm = packID(a.RequestID); l.idForm == idInterned {
 		binary.LittleEndian.PutUint32(l.id[:], w.hold(&a.RequestID))
 	}
 	return l
 }
 
-// nanos is t as a line keeps it: the ends of what can be kept for what lies beyond.
+// nanos is t as a packedAttempt keeps it: the ends of what can be kept for what lies beyond.
 func nanos(t time.Time) int64 {
 	switch {
 	case t.Before(time.Unix(0, math.MinInt64)):
@@ -147,12 +147,12 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// idNumber is the number of an id that is a word.
-func (l *line) idNumber() uint32 { return binary.LittleEndian.Uint32(l.id[:]) }
+// idNumber is the number of an id that is interned.
+func (l *packedAttempt) idNumber() uint32 { return binary.LittleEndian.Uint32(l.id[:]) }
 
-// unpack makes the attempt of a line.
-func (r *ring) unpack(l *line) Attempt {
-	w := &r.words
+// unpack makes the attempt that was packed.
+func (r *ring) unpack(l *packedAttempt) Attempt {
+	w := &r.texts
 	a := Attempt{
 		Start: time.Unix(0, l.start), Duration: time.Duration(l.duration),
 		Operation: w.text(l.operation), Organization: w.text(l.organization), Caller: w.text(l.caller),
@@ -161,7 +161,7 @@ func (r *ring) unpack(l *line) Attempt {
 	}
 	switch l.idForm {
 	case idNone:
-	case idWord:
+	case idInterned:
 		a.RequestID = w.text(l.idNumber())
 	default:
 		a.RequestID = unpackID(l.id, l.idForm)
@@ -169,12 +169,12 @@ func (r *ring) unpack(l *line) Attempt {
 	return a
 }
 
-// release lets go of a line's words.
-func (r *ring) release(l *line) {
+// release lets go of the texts of a packedAttempt.
+func (r *ring) release(l *packedAttempt) {
 	for _, n := range [...]uint32{l.operation, l.organization, l.caller, l.host, l.err, l.verdict} {
-		r.words.release(n)
+		r.texts.release(n)
 	}
-	if l.idForm == idWord {
-		r.words.release(l.idNumber())
+	if l.idForm == idInterned {
+		r.texts.release(l.idNumber())
 	}
 }

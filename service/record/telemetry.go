@@ -111,7 +111,7 @@ func (r *Record) Compare(organization string, theirs []TelemetryInterval, until 
 	slices.SortFunc(compared, func(a, b TelemetryInterval) int { return a.Start.Compare(b.Start) })
 	c.Start, c.End = compared[0].Start, compared[len(compared)-1].End
 	ours := make(map[int]int64)
-	if e := r.orgs[asWord(organization)]; e != nil {
+	if e := r.orgs[cutText(organization)]; e != nil {
 		e.Value.(*series).statuses(func(start time.Time) bool {
 			i, exact := slices.BinarySearchFunc(compared, start, func(t TelemetryInterval, at time.Time) int { return t.Start.Compare(at) })
 			return exact || i > 0 && start.Before(compared[i-1].End)

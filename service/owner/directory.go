@@ -1,6 +1,6 @@
 // Package owner knows whose budget a call spends: which organization owns a network
-// or device, as answers have told (owner.go, learn.go) or a look-up finds out
-// (lookup.go), and which shard answers for an organization (hosts.go).
+// or device, as answers have told (directory.go, learn.go) or a look-up finds out
+// (lookup.go), and which shard answers for an organization (Shards.go).
 package owner
 
 import (
@@ -54,9 +54,9 @@ func (c Config) complete() (Config, error) {
 // pays; only a device that is in no network is kept with an organization of its
 // own, so that a network that moves takes its devices along.
 type Directory struct {
-	config    Config
-	Shards    hosts
-	hydration hydration
+	config  Config
+	Shards  Shards
+	lookUps lookUpCounts
 
 	mu       sync.Mutex
 	networks generations[string, ownership] // by network id
@@ -73,8 +73,8 @@ type Directory struct {
 // mostUnpaid bounds the networks of which an attempt is owed.
 const mostUnpaid = 10_000
 
-// A Bill is what an organization owes for look-ups.
-type Bill struct {
+// A Debt is what an organization owes for look-ups.
+type Debt struct {
 	Organization string
 	Attempts     int
 }
@@ -93,9 +93,9 @@ func New(c Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Directory{config: c, Shards: hosts{age: c.ShardAge}, waits: make(map[string][]chan struct{})}
+	o := &Directory{config: c, Shards: Shards{age: c.ShardAge}, waits: make(map[string][]chan struct{})}
 	o.networks.limit, o.devices.limit, o.misses.limit = c.Size, c.Size, min(c.Size, 10_000)
-	o.Shards.m.limit, o.hydration.m.limit = 10_000, 1000
+	o.Shards.m.limit, o.lookUps.m.limit = 10_000, 1000
 	return o, nil
 }
 
@@ -190,7 +190,7 @@ func (o *Directory) know(now time.Time, serial, network []byte, organization str
 }
 
 // Learn takes facts over, and gives what is now known to be owed.
-func (o *Directory) Learn(now time.Time, facts []Fact) (due []Bill) {
+func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 	if len(facts) == 0 {
 		return nil
 	}
@@ -199,20 +199,20 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Bill) {
 	for _, f := range facts {
 		if f.Network != "" && f.Organization != "" {
 			o.networks.put(f.Network, ownership{organization: f.Organization, at: now})
-			o.told(f.Network)
+			o.wake(f.Network)
 			if n := o.unpaid[f.Network]; n > 0 {
 				delete(o.unpaid, f.Network)
-				due = append(due, Bill{f.Organization, n})
+				due = append(due, Debt{f.Organization, n})
 			}
 		}
 		switch {
 		case f.Serial == "":
 		case f.Network != "":
 			o.devices.put(f.Serial, ownership{network: f.Network, at: now})
-			o.told(f.Serial)
+			o.wake(f.Serial)
 		case f.Organization != "":
 			o.devices.put(f.Serial, ownership{organization: f.Organization, at: now})
-			o.told(f.Serial)
+			o.wake(f.Serial)
 		}
 	}
 	return due
@@ -260,8 +260,8 @@ func (o *Directory) wait(now time.Time, id string) (<-chan struct{}, func()) {
 	}
 }
 
-// told wakes those who wait for id.
-func (o *Directory) told(id string) {
+// wake wakes those who wait for id.
+func (o *Directory) wake(id string) {
 	if len(o.waits) == 0 {
 		return
 	}

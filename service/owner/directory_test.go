@@ -42,7 +42,7 @@ func TestNews(t *testing.T) {
 		{"getNetwork", `}}}`, "", nil},
 		{"getNetwork", ``, "", nil},
 	} {
-		if got := directory(time.Minute).News(judged, c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
+		if got := directory(time.Minute).Facts(judged, c.operation, []byte(c.body), c.organization); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s %s: %+v, want %+v", c.operation, c.body, got, c.want)
 		}
 	}
@@ -53,10 +53,10 @@ func FuzzNews(f *testing.F) {
 	f.Add([]byte(`[{"serial":"Q1","network":{"id":"N_1"}},{"a":[[{}]]}]`))
 	f.Add([]byte(`{"\\":"\"`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if n := len(directory(time.Minute).News(judged, "getOrganizationNetworks", body, "1")); n > len(body) {
+		if n := len(directory(time.Minute).Facts(judged, "getOrganizationNetworks", body, "1")); n > len(body) {
 			t.Errorf("%d facts in %d bytes", n, len(body))
 		}
-		directory(time.Minute).News(judged, "getDevice", body, "")
+		directory(time.Minute).Facts(judged, "getDevice", body, "")
 	})
 }
 
@@ -91,10 +91,10 @@ func TestWhatIsKnownIsNoNews(t *testing.T) {
 	o := directory(30 * time.Second)
 	page := `[{"serial":"Q1","networkId":"N_1"},{"serial":"Q2"}]`
 	news := func(after time.Duration, body, organization string) int {
-		return len(o.News(judged.Add(after), "getOrganizationDevices", []byte(body), organization))
+		return len(o.Facts(judged.Add(after), "getOrganizationDevices", []byte(body), organization))
 	}
 	learn := func(after time.Duration) {
-		o.Learn(judged.Add(after), o.News(judged.Add(after), "getOrganizationDevices", []byte(page), "7"))
+		o.Learn(judged.Add(after), o.Facts(judged.Add(after), "getOrganizationDevices", []byte(page), "7"))
 	}
 	check := func(what string, got, want int) {
 		t.Helper()

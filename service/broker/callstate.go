@@ -13,8 +13,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/lane"
 )
 
-// A journey is one call on its way: what it spends, what it has met so far.
-type journey struct {
+// A callState is one call on its way: what it spends, what it has met so far.
+type callState struct {
 	ctx  context.Context
 	call *Call
 	slot lane.Slot
@@ -46,7 +46,7 @@ type journey struct {
 
 // owner is who pays, for others to read: empty when nobody in particular does, or
 // nothing is decided.
-func (j *journey) owner() string {
+func (j *callState) owner() string {
 	if !j.addressed.Load() {
 		return ""
 	}
@@ -55,7 +55,7 @@ func (j *journey) owner() string {
 
 // perform takes a call through its lane to the Dashboard, as often as the judge
 // says.
-func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
+func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 	if f := b.address(j); f != nil {
 		return nil, f
 	}
@@ -66,11 +66,11 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 	defer leave()
 	if !j.call.read() {
 		b.cache.writing(j.organization)
-		b.flights.seal(j.organization)
+		b.reads.seal(j.organization)
 		organization := j.organization
 		defer func() {
 			b.cache.written(time.Now(), organization)
-			b.flights.seal(organization)
+			b.reads.seal(organization)
 		}()
 	}
 	j.key = j.call.Key
@@ -79,7 +79,7 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 		host = b.owners.Shards.Find(j.organization)
 	}
 	for {
-		if f := b.admit(j); f != nil {
+		if f := b.acquire(j); f != nil {
 			return nil, b.stopped(j, f)
 		}
 		if err := j.ctx.Err(); err != nil {
@@ -118,7 +118,7 @@ func (b *Broker) perform(j *journey) (*Answer, *fault.Error) {
 }
 
 // address finds out whose budget the call spends.
-func (b *Broker) address(j *journey) *fault.Error {
+func (b *Broker) address(j *callState) *fault.Error {
 	organization, f := b.owner(j.ctx, j.call)
 	if f != nil {
 		return f
@@ -129,44 +129,8 @@ func (b *Broker) address(j *journey) *fault.Error {
 	return nil
 }
 
-// payer says whose budgets a call spends that is about what an organization owns;
-// empty when it has no owner, or none is known.
-func payer(c *Call, organization string) lane.Payer {
-	p := lane.Payer{
-		Organization: organization, Operation: c.Operation, Parameter: c.ID,
-		Caller: c.Caller, Share: c.Share,
-	}
-	if owned(c) {
-		p.Credential = c.Key.ID()
-	}
-	return p
-}
-
-// admit gets a slot for the journey's next attempt. It refuses at once what
-// cannot be in time, and spends nothing on it.
-func (b *Broker) admit(j *journey) *fault.Error {
-	operation, now := j.call.Operation.GetId(), time.Now()
-	j.reckoned, _ = j.ctx.Deadline()
-	return j.slot.Acquire(j.ctx, &lane.Request{
-		Operation: operation, Path: j.call.Path, Query: j.call.Query,
-		Class: j.call.class(), Weight: j.call.weight(),
-		Sent: j.history.number > 0, Ahead: j.call.goesOn,
-		Usual: b.services.usual(operation, now), Ample: b.services.ample(operation, now),
-		Probe: func() bool {
-			j.probe = j.probe || b.services.probe(operation, now)
-			return j.probe
-		},
-	})
-}
-
-// ended is the fault of a call whose context ended while it waited for its slot, or
-// for the time to ask for one.
-func (j *journey) ended(err error) *fault.Error {
-	return fault.Ended(j.call.Operation.GetId(), err, "waiting for a slot of the budget "+j.slot.Budget())
-}
-
 // judge notes an attempt everywhere where it counts, and decides what follows.
-func (b *Broker) judge(now time.Time, j *journey, a *dashboard.Answer) verdict {
+func (b *Broker) judge(now time.Time, j *callState, a *dashboard.Answer) verdict {
 	operation := j.call.Operation.GetId()
 	j.last = a
 	j.history.add(operation, a)
@@ -211,7 +175,7 @@ func (b *Broker) judge(now time.Time, j *journey, a *dashboard.Answer) verdict {
 
 // rekey takes another key, once, when the Dashboard has rejected the call's: while
 // a key is changed there are two. A 401 was not executed, whatever the verb.
-func (b *Broker) rekey(j *journey, a *dashboard.Answer) bool {
+func (b *Broker) rekey(j *callState, a *dashboard.Answer) bool {
 	if a.Status != http.StatusUnauthorized || j.rekeyed || j.call.Rejected == nil {
 		return false
 	}
@@ -224,19 +188,19 @@ func (b *Broker) rekey(j *journey, a *dashboard.Answer) bool {
 }
 
 // feedback tells the budgets what the attempt taught.
-func (b *Broker) feedback(now time.Time, j *journey, a *dashboard.Answer, v verdict) {
+func (b *Broker) feedback(now time.Time, j *callState, a *dashboard.Answer, v verdict) {
 	j.slot.Report(now, lane.Result{
 		OK:       a.Outcome == fault.OK,
 		Answered: a.Status >= 200 && a.Status <= 500 && a.Outcome != fault.Limited,
 		Stop:     v.stop, Own: v.own,
 	})
-	if crowded(j.call.Operation.GetId(), a) == reasonBatches {
-		b.gates.crowd(now, j.organization)
+	if busy(j.call.Operation.GetId(), a) == reasonBatches {
+		b.gates.hold(now, j.organization)
 	}
 }
 
 // finish makes the answer of a call that is done, and learns from it.
-func (b *Broker) finish(now time.Time, j *journey, v verdict) *Answer {
+func (b *Broker) finish(now time.Time, j *callState, v verdict) *Answer {
 	a := j.last
 	b.learn(now, j, a)
 	if j.history.hops > 0 && a.Host != "" {
@@ -253,7 +217,7 @@ func (b *Broker) finish(now time.Time, j *journey, v verdict) *Answer {
 }
 
 // failed is the fault of a call whose last attempt the judge gave up on.
-func (b *Broker) failed(j *journey) *fault.Error {
+func (b *Broker) failed(j *callState) *fault.Error {
 	if j.last.Status == 404 && j.organization != "" && j.call.Operation.GetScope() != apiv1.Scope_SCOPE_ORGANIZATION {
 		// The network or device may have gone to another organization.
 		b.owners.Doubt(time.Now(), j.call.ID)
@@ -270,7 +234,7 @@ func (b *Broker) failed(j *journey) *fault.Error {
 // tells of. Before the first attempt that is all there is to say. After it the last
 // attempt counts: a write that may have been executed does not become a refusal by
 // waiting for another slot.
-func (b *Broker) stopped(j *journey, waited *fault.Error) *fault.Error {
+func (b *Broker) stopped(j *callState, waited *fault.Error) *fault.Error {
 	if j.history.number == 0 {
 		if b.life.Context().Err() != nil {
 			return fault.Stopping(j.call.Operation.GetId())

@@ -9,13 +9,13 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// flights are the reads on their way that others may join.
-type flights struct {
+// sharedReads are the reads on their way that others may join.
+type sharedReads struct {
 	mu sync.Mutex
-	m  map[readKey]*flight
+	m  map[readKey]*sharedRead
 }
 
-// A flight is one read for everyone who wants it at the moment. It goes on as
+// A sharedRead is one read for everyone who wants it at the moment. It goes on as
 // long as any of them does: whoever started it may leave like everyone else.
 //
 // Mostly it runs in the goroutine of its leader, who started it: another one would
@@ -25,11 +25,11 @@ type flights struct {
 // more time begin once more. So that this stays rare, a leader who is short of
 // time has its flight made apart: that one lasts as long as the latest of all,
 // and what it has sent is not sent again.
-type flight struct {
+type sharedRead struct {
 	life    life
-	journey journey
+	state   callState
 	apart   bool
-	members int // guarded by flights.mu
+	members int // guarded by sharedReads.mu
 
 	done   chan struct{} // closed with answer or fault set; nil while only the leader waits
 	answer *Answer
@@ -65,7 +65,7 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 	// A flight may end for a reason of its own: the deadline of those who were
 	// in it. Whoever has more time starts one more.
 	for {
-		f, joined := b.board(ctx, c, key, moot != nil)
+		f, joined := b.join(ctx, c, key, moot != nil)
 		if f == nil {
 			return nil, fault.Stopping(c.Operation.GetId())
 		}
@@ -75,12 +75,12 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 		select {
 		case <-f.done:
 		case <-moot:
-			if !f.journey.sent.Load() {
-				b.flights.leave(f)
+			if !f.state.sent.Load() {
+				b.reads.leave(f)
 			} // else what is paid for may as well arrive
 			return nil, nil
 		case <-ctx.Done():
-			b.flights.leave(f)
+			b.reads.leave(f)
 			return nil, fault.Ended(c.Operation.GetId(), ctx.Err(), "waiting for its answer")
 		}
 		switch {
@@ -97,10 +97,10 @@ func (b *Broker) fetch(ctx context.Context, c *Call, key readKey, moot <-chan st
 	}
 }
 
-// board gets the caller on a flight: one that is on its way, or a new one, which
+// join gets the caller into a shared read: one that is on its way, or a new one, which
 // is under way already if it is made apart. nil when the broker has closed.
-func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool) (f *flight, joined bool) {
-	fs := &b.flights
+func (b *Broker) join(ctx context.Context, c *Call, key readKey, mayLeave bool) (f *sharedRead, joined bool) {
+	fs := &b.reads
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	deadline, _ := ctx.Deadline()
@@ -109,87 +109,87 @@ func (b *Broker) board(ctx context.Context, c *Call, key readKey, mayLeave bool)
 		if f.done == nil {
 			f.done = make(chan struct{})
 		}
-		f.journey.slot.Raise(c.Priority)
+		f.state.slot.Raise(c.Priority)
 		return f, true
 	}
-	f = &flight{members: 1, apart: mayLeave || time.Until(deadline) < unhurried}
+	f = &sharedRead{members: 1, apart: mayLeave || time.Until(deadline) < unhurried}
 	f.life.begin(b.life.Context(), deadline, f.apart)
-	f.journey.ctx, f.journey.call = &f.life, c
-	if started := f.apart && b.sendOff(f, key) || !f.apart && b.life.Begin(); !started {
+	f.state.ctx, f.state.call = &f.life, c
+	if started := f.apart && b.start(f, key) || !f.apart && b.life.Begin(); !started {
 		f.life.end(nil)
 		return nil, false
 	}
 	if fs.m == nil {
-		fs.m = make(map[readKey]*flight)
+		fs.m = make(map[readKey]*sharedRead)
 	}
 	fs.m[key] = f
 	return f, false
 }
 
-// sendOff has the read of a flight made apart; false when the broker has closed.
-func (b *Broker) sendOff(f *flight, key readKey) bool {
-	call := *f.journey.call // the caller's own may be gone before the flight ends
-	f.journey.call, f.done = &call, make(chan struct{})
-	return b.life.Spawn(func() { b.fly(f, key) })
+// start has the read of a flight made apart; false when the broker has closed.
+func (b *Broker) start(f *sharedRead, key readKey) bool {
+	call := *f.state.call // the caller's own may be gone before the flight ends
+	f.state.call, f.done = &call, make(chan struct{})
+	return b.life.Spawn(func() { b.run(f, key) })
 }
 
 // lead makes the read of a flight in the goroutine of its leader.
-func (b *Broker) lead(ctx context.Context, f *flight, key readKey) (*Answer, *fault.Error) {
+func (b *Broker) lead(ctx context.Context, f *sharedRead, key readKey) (*Answer, *fault.Error) {
 	defer b.life.End()
 	defer context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			f.life.end(context.DeadlineExceeded)
 		} else {
-			b.flights.leave(f)
+			b.reads.leave(f)
 			f.life.outlive()
 		}
 	})()
-	b.fly(f, key)
+	b.run(f, key)
 	if err := ctx.Err(); f.fault == nil && errors.Is(err, context.Canceled) {
-		return nil, fault.Ended(f.journey.call.Operation.GetId(), err, "waiting for its answer") // it stayed for others
+		return nil, fault.Ended(f.state.call.Operation.GetId(), err, "waiting for its answer") // it stayed for others
 	}
 	return f.answer, f.fault
 }
 
-// fly makes the read of a flight.
-func (b *Broker) fly(f *flight, key readKey) {
-	defer b.land(f, key)
-	if f.answer, f.fault = b.perform(&f.journey); f.fault == nil {
+// run makes the read of a flight.
+func (b *Broker) run(f *sharedRead, key readKey) {
+	defer b.finishRead(f, key)
+	if f.answer, f.fault = b.perform(&f.state); f.fault == nil {
 		attempts := f.answer.Attempts
 		b.cache.put(time.Now(), attempts[len(attempts)-1].Start, key, f.answer)
 	}
 }
 
-// land ends a flight for all who wait for it. It is deferred by fly.
-func (b *Broker) land(f *flight, key readKey) {
+// finishRead ends a flight for all who wait for it. It is deferred by run.
+func (b *Broker) finishRead(f *sharedRead, key readKey) {
 	if p := recover(); p != nil {
-		f.answer, f.fault = nil, crashed(f.journey.call, p)
+		f.answer, f.fault = nil, crashed(f.state.call, p)
 	}
 	f.life.end(nil)
-	if b.flights.remove(f, key); f.done != nil {
+	if b.reads.remove(f, key); f.done != nil {
 		close(f.done)
 	}
 }
 
 // early tells that a flight ended for want of time, and that ctx has more.
-func (f *flight) early(ctx context.Context) bool {
+func (f *sharedRead) early(ctx context.Context) bool {
 	switch f.fault.Kind {
 	case fault.BudgetExhausted, fault.DeadlineExceeded, fault.Cancelled, fault.RateLimited:
 	default:
-		if !f.journey.verdict.late {
+		if !f.state.verdict.late {
 			return false
 		}
 	}
 	until := f.life.deadline()
-	if f.fault.Kind == fault.BudgetExhausted && f.journey.reckoned.Before(until) {
-		until = f.journey.reckoned // the lane went by this, whoever has joined since
+	if f.fault.Kind == fault.BudgetExhausted && f.state.reckoned.Before(until) {
+		until = f.state.reckoned // the lane went by this, whoever has joined since
 	}
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || deadline.After(until))
 }
 
 // leave takes one member off; the last one ends the flight.
-func (fs *flights) leave(f *flight) {
+func (fs *sharedReads) leave(f *sharedRead) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f.members--; f.members == 0 {
@@ -198,7 +198,7 @@ func (fs *flights) leave(f *flight) {
 }
 
 // remove takes a flight off the board.
-func (fs *flights) remove(f *flight, key readKey) {
+func (fs *sharedReads) remove(f *sharedRead, key readKey) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.m[key] == f {
@@ -209,11 +209,11 @@ func (fs *flights) remove(f *flight, key readKey) {
 // seal keeps later reads of an organization from joining those on their way: a
 // read that is made after a write has to see it. A read whose owner is not known
 // yet is sealed by every write, and a write of no known owner seals every read.
-func (fs *flights) seal(organization string) {
+func (fs *sharedReads) seal(organization string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for key, f := range fs.m {
-		if owner := f.journey.owner(); organization == "" || owner == "" || owner == organization {
+		if owner := f.state.owner(); organization == "" || owner == "" || owner == organization {
 			delete(fs.m, key)
 		}
 	}

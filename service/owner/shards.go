@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// hosts remembers which shard answers for an organization, as redirects have
+// Shards remembers which shard answers for an organization, as redirects have
 // taught, so that the next attempt goes there at once. Only a shard that has
 // answered well after a redirect is remembered, and one that fails is forgotten.
-type hosts struct {
+type Shards struct {
 	age time.Duration
 	mu  sync.Mutex
 	m   generations[string, shard]
@@ -20,7 +20,7 @@ type shard struct {
 }
 
 // Find gives the shard of an organization; empty for the configured base.
-func (h *hosts) Find(organization string) string {
+func (h *Shards) Find(organization string) string {
 	if organization == "" {
 		return ""
 	}
@@ -41,7 +41,7 @@ func (h *hosts) Find(organization string) string {
 }
 
 // Learn remembers that host answered for an organization after a redirect.
-func (h *hosts) Learn(now time.Time, organization, host string) {
+func (h *Shards) Learn(now time.Time, organization, host string) {
 	if organization == "" || host == "" {
 		return
 	}
@@ -51,7 +51,7 @@ func (h *hosts) Learn(now time.Time, organization, host string) {
 }
 
 // Forget drops a shard that did not answer well.
-func (h *hosts) Forget(organization string) {
+func (h *Shards) Forget(organization string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.m.drop(organization)
