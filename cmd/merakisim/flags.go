@@ -52,6 +52,7 @@ func read(args []string, out io.Writer) (settings, error) {
 	f.StringVar(&c.sim.AddressHeader, "address-header", "", "a header whose value stands for the source address")
 	f.StringVar(&shards, "shards", "", "schemes and hosts at which the organizations live, in turn, with commas between; others redirect there")
 	f.BoolVar(&c.sim.AnyPath, "any-path", false, "answer paths that no operation has, as a store of JSON")
+	f.BoolVar(&c.sim.Wire.Shapes, "wire-shapes", false, "answer as users have seen the Dashboard answer, where its document says otherwise")
 	f.StringVar(&c.sim.LinkRelations, "link-relations", "", "relations in Link headers: quoted, mixed, or bare where empty")
 	f.DurationVar(&c.sim.BatchTime, "batch-time", 2*time.Second, "how long an action batch runs")
 	f.DurationVar(&c.sim.JobTime, "job-time", 2*time.Second, "how long live tools and other jobs take")

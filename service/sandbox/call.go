@@ -107,6 +107,9 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest, listener str
 		if c.later != nil {
 			a = c.later()
 		}
+		if a != nil {
+			a = s.onWire(c, a)
+		}
 	}
 	if f != nil {
 		s.inject(w, c, a, f)

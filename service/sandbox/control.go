@@ -45,6 +45,7 @@ func (s *Sandbox) control() http.Handler {
 	m.HandleFunc("GET /_sim/changes", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.Changes()) })
 	m.HandleFunc("POST /_sim/changes", command(each(s.AddChange)))
 	m.HandleFunc("DELETE /_sim/changes", func(w http.ResponseWriter, _ *http.Request) { s.ClearChanges(); reply(w, ok{true}) })
+	m.HandleFunc("PUT /_sim/wire", command(each(s.SetWire)))
 	m.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, _ *http.Request) { s.ClearFaults(); reply(w, ok{true}) })
 	return m
 }
@@ -89,6 +90,7 @@ func (s *Sandbox) help(w http.ResponseWriter, _ *http.Request) {
 		"POST /_sim/faults":     `faults by script: {"path":"/networks/","faults":[{"kind":"status","status":502,"body":"html"}]}`,
 		"PUT /_sim/faults":      `faults by rate: {"share":0.2}, with "kinds":[{"kind":"reset","after":true,"weight":1}] for some only, "transient":true for those that pass`,
 		"DELETE /_sim/faults":   "no more faults",
+		"PUT /_sim/wire":        `answers as on the wire, not as documented: {"shapes":true,"items":["getNetworkVlanProfiles"],"errors":["getNetworkAlertsHistory"]}`,
 		"POST /_sim/changes":    `something changes without a request: {"path":"/networks/ID","body":{"name":"Branch {n}"},"in":"1s","every":"5s","times":10}; GET shows what has changed`,
 		"PUT /_sim/times":       `how long things take: {"batch":"5s","job":"1s"}; GET shows all`,
 		"POST /_sim/rejections": `writes that are refused for what they say: {"contains":"\"vlan\":4095","messages":["Vlan is invalid"]}; "atPost":true refuses a batch at once`,

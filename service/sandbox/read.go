@@ -44,6 +44,9 @@ func (s *Sandbox) perform(c *request) *response {
 	if no := s.rejected(c); no != nil {
 		return no
 	}
+	if no := s.refusedOnWire(c); no != nil {
+		return no
+	}
 	return s.write(c, d)
 }
 
@@ -116,7 +119,7 @@ func (s *Sandbox) single(c *request, d *answerForm) *response {
 		return refusal(http.StatusNotFound, saysNotFound)
 	}
 	if d.shape == nil {
-		return &response{status: d.status, cacheable: true}
+		return &response{status: d.status, body: []byte("{}"), cacheable: true} // an object without properties
 	}
 	made := func(dst []byte) []byte { return s.made(dst, c, d, path) }
 	if doc == nil || d.doc != nil {
@@ -177,6 +180,9 @@ func (s *Sandbox) shown(c *request, doc *resource, shape *document.Shape, made f
 	stored := document.DecodeObject(doc.body)
 	if stored == nil {
 		stored = map[string]any{}
+	}
+	if s.wire.Load().Shapes {
+		stored = document.Merge(stored, doc.extra)
 	}
 	if doc.job != nil && doc.job.show(stored, doc.shape, s.opts.Now()) {
 		c.underway = true

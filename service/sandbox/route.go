@@ -55,18 +55,21 @@ func (s *Sandbox) form(r *route) *answerForm {
 }
 
 func (s *Sandbox) describe(r *route) answerForm {
-	d := answerForm{status: successStatus(r)}
-	out := r.method.Descriptor.Output()
+	var d answerForm
 	if r.node.param != nil {
 		d.item = r.node.param
 		d.param = lastParam(d.item)
 	}
-	if out.FullName() != "google.protobuf.Empty" {
-		d.shape = s.shapes.Of(out)
+	// An answer without content is a message without fields, or with none that
+	// stand on the wire.
+	if sh := s.shapes.Of(r.method.Descriptor.Output()); !sh.Empty() {
+		d.shape = sh
 	}
+	d.status = successStatus(r, d.shape == nil)
 	if d.shape == nil {
 		return d
 	}
+	out := r.method.Descriptor.Output()
 	paging := r.op.GetPaging()
 	d.style, d.most, d.usual = paging.GetStyle(), int(paging.GetPerPageMax()), int(paging.GetPerPageDefault())
 	if f := r.op.GetResponseField(); f != "" {
@@ -191,12 +194,13 @@ var otherCodes = map[string]int{
 	"createOrganizationWirelessSsidsProfile": 200,
 }
 
-func successStatus(r *route) int {
+// successStatus is the status of a success; nothing says that the answer has no content.
+func successStatus(r *route, nothing bool) int {
 	if c := otherCodes[r.op.GetId()]; c != 0 {
 		return c
 	}
 	switch {
-	case r.verb == verbDelete, r.method.Descriptor.Output().FullName() == "google.protobuf.Empty" && r.verb != verbGet:
+	case r.verb == verbDelete, nothing && r.verb != verbGet:
 		return http.StatusNoContent
 	case r.verb == verbPost:
 		return http.StatusCreated

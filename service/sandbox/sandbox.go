@@ -55,6 +55,8 @@ type Options struct {
 	// request for one that comes to another host is redirected there. Empty: all
 	// live everywhere.
 	Shards []string
+	// Wire says where answers look as on the wire, and not as documented.
+	Wire Wire
 	// AnyPath answers paths that the contract does not know, as a store of JSON.
 	AnyPath bool
 	// AddressHeader names a header whose value stands for the source address, so
@@ -108,6 +110,7 @@ type Sandbox struct {
 	serial     atomic.Uint64
 	effects    effects
 	times      atomic.Pointer[Times]
+	wire       atomic.Pointer[Wire]
 	rejections rejections
 	jobs       jobScripts
 	// alone is held by what happens without a request, and shared by requests.
@@ -145,6 +148,9 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 	}
 	s.cache.init()
 	s.SetTimes(opts.times())
+	if err := s.SetWire(opts.Wire); err != nil {
+		return nil, err
+	}
 	s.faults = newFaults(opts)
 	for _, id := range opts.APIDisabled {
 		s.disabled[id] = true

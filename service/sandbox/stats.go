@@ -146,13 +146,16 @@ func (s *Sandbox) Executed(method, path string, body []byte) int {
 	return s.store.times(method, path, body)
 }
 
-// Reset forgets what was counted and written, refills the buckets and ends all
-// faults. Requests under way are counted as if they had arrived after it.
+// Reset forgets what was counted and written, refills the buckets, and ends all
+// faults, rejections, scripts and changes. Times and shapes are those of Options
+// again. Requests under way are counted as if they had arrived after it.
 func (s *Sandbox) Reset() {
 	s.ClearFaults()
 	s.ClearRejections()
 	s.ClearJobScripts()
 	s.effects.reset()
+	s.SetTimes(s.opts.times())
+	s.wire.Store(&s.opts.Wire)
 	s.orgStates.Range(func(_, v any) bool {
 		a := v.(*orgState)
 		a.mu.Lock()

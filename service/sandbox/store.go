@@ -24,7 +24,8 @@ const (
 type resource struct {
 	body  []byte
 	shape *document.Shape
-	job   *job // whose state the resource shows; nil: it changes by writes alone
+	extra map[string]any // properties that the document does not have, see wireshape.Extra
+	job   *job           // whose state the resource shows; nil: it changes by writes alone
 }
 
 // An Execution is a write that took effect.

@@ -96,7 +96,7 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 		}
 		now = document.Merge(now, p)
 	}
-	doc := &resource{body: document.Encode(now), shape: keep.shape, job: job}
+	doc := &resource{body: document.Encode(now), shape: keep.shape, job: job, extra: s.extra(c, c.path)}
 	s.store.put(c.path, doc)
 	return s.respondWith(c, d, doc, c.path)
 }
@@ -154,7 +154,7 @@ func (s *Sandbox) create(c *request, d, keep *answerForm, param string) *respons
 		o = document.Merge(o, p)
 	}
 	c.created = id
-	doc := &resource{shape: shape, job: s.startJob(c)}
+	doc := &resource{shape: shape, job: s.startJob(c), extra: s.extra(c, path)}
 	if doc.job != nil && shape.Find("url") != nil {
 		o["url"] = path
 	}

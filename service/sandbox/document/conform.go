@@ -136,6 +136,9 @@ func (f *Field) conformSingle(v any) (any, bool) {
 		return v, ok
 	case KindString:
 		_, ok := v.(string)
+		if f.Name == "value" { // of a rule: text, object or list, by the rule's type
+			ok = v != nil
+		}
 		return v, ok
 	case KindTime:
 		t, ok := v.(string)

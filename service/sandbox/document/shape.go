@@ -74,6 +74,13 @@ func (s *Shapes) Of(m protoreflect.MessageDescriptor) *Shape {
 	return s.compile(m)
 }
 
+// Fields that the contract adds to messages, and that are not on the wire, have
+// these numbers: page_info, empty_fields, null_fields, additional_properties.
+const (
+	firstHelper = 2044
+	lastHelper  = 2047
+)
+
 func (s *Shapes) compile(m protoreflect.MessageDescriptor) *Shape {
 	if sh := s.of[m.FullName()]; sh != nil {
 		return sh
@@ -83,7 +90,7 @@ func (s *Shapes) compile(m protoreflect.MessageDescriptor) *Shape {
 	for i := range m.Fields().Len() {
 		fd := m.Fields().Get(i)
 		name, location := Binding(fd)
-		if location == apiv1.Location_LOCATION_NONE {
+		if location == apiv1.Location_LOCATION_NONE || fd.Number() >= firstHelper && fd.Number() <= lastHelper {
 			continue
 		}
 		f := s.field(fd, name)
@@ -141,6 +148,9 @@ func Binding(fd protoreflect.FieldDescriptor) (string, apiv1.Location) {
 	}
 	return fd.JSONName(), b.GetLocation()
 }
+
+// Empty says whether the message has nothing to show.
+func (s *Shape) Empty() bool { return len(s.Fields) == 0 && s.list == nil }
 
 // Find gives the field with that name on the wire; nil when there is none.
 func (s *Shape) Find(name string) *Field {
