@@ -87,28 +87,49 @@ func (w *writer) properties(p []byte, taken func(key []byte) string) bool {
 	return true
 }
 
-// hidden writes the record of a field that never stands in a document: what
-// additional_properties hold becomes members of the object, whose message is b.
-// part is what the request's masks say about the object.
-func (w *writer) hidden(m *message, f *field, b, record []byte, part *mask) bool {
-	if f.tag != m.additional {
-		return true
+// hidden writes what a field without a property of its own stands for in the
+// object whose message is b: the members that additional_properties hold, or the
+// property that a retired field had. Its records begin at i of wire, which is b
+// or a part of it; part is what the request's masks say about the object.
+func (w *writer) hidden(m *message, f *field, b, wire []byte, i int, part *mask) (next int) {
+	tag, at := uvarint(wire, i)
+	if next = skipValue(wire, at, tag); next < 0 {
+		w.broken()
+		return -1
 	}
-	tag, at := uvarint(record, 0)
-	if uint32(tag) != f.tag {
-		return w.wrongType(tag) || w.in(f.name)
+	switch {
+	case f.retired != nil && !f.retired.replaced(b):
+		return w.retiredMember(f.retired, wire, i, part)
+	case f.tag != m.additional:
+		return next
+	case uint32(tag) != f.tag:
+		w.wrongType(tag)
+		w.in(f.name)
+		return -1
 	}
-	p, _ := payload(record, at)
-	return w.properties(p, func(key []byte) string { return m.holds(key, b, part) }) || w.in(f.name)
+	p, _ := payload(wire, at)
+	if !w.properties(p, func(key []byte) string { return m.holds(key, b, part) }) {
+		w.in(f.name)
+		return -1
+	}
+	return next
 }
 
 // holds says what else in a message gives a property its value: "" when nothing does.
 func (m *message) holds(key, b []byte, part *mask) string {
 	at := m.byKey(key)
+	if at < 0 {
+		return ""
+	}
+	f := &m.fields[at]
+	for _, old := range f.older {
+		if hasField(b, old.number) {
+			f = old
+		}
+	}
 	switch {
-	case at < 0:
-	case hasField(b, m.fields[at].number):
-		return "the field " + m.fields[at].name + " has a value for this property, too"
+	case hasField(b, f.number):
+		return "the field " + f.name + " has a value for this property, too"
 	case part.of(at) != nil:
 		return part.of(at).from + " names this property, too"
 	}

@@ -78,6 +78,9 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 			if f.name == op.GetRequestField() {
 				p.whole = i
 			}
+			if f.shape != single && op.GetVerb() == apiv1.Verb_VERB_PUT {
+				p.lists = append(p.lists, f.name)
+			}
 		}
 		p.bindings[i].location = where
 	}
@@ -94,6 +97,16 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 		return fmt.Errorf("%s: %q has to be the only field of the body", d.FullName(), op.GetRequestField())
 	}
 	m.index(func(i int) bool { return p.bindings[i].location == inBody })
+	m.retire(d)
+	for i := range m.fields {
+		if old := m.fields[i].retired; old != nil && p.bindings[old.heir].location != inPath {
+			p.bindings[i].location = p.bindings[old.heir].location
+			p.bindings[i].key = queryKey(old.as.json())
+			if old.as.shape == list {
+				p.bindings[i].key += listKey
+			}
+		}
+	}
 	return nil
 }
 

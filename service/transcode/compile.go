@@ -110,6 +110,7 @@ func (b *build) message(d protoreflect.MessageDescriptor) (*message, error) {
 		seen[key] = true
 	}
 	m.index(func(int) bool { return true })
+	m.retire(d)
 	return m, nil
 }
 

@@ -28,13 +28,14 @@
 //	a key of a map that stands twice                 | the last one
 //	a mask that names nothing, or what has a value   | refused
 //	a mask that names a place inside what is absent  | the objects around it are made
-//	an empty body                                    | {}
+//	an empty body                                    | {}; refused in an update that has lists: one of them was to be emptied
 //	the whole body is one field, and it is absent    | refused, unless a mask names it
 //	additional properties                            | members of their object, behind the fields; null, [] and {} too
 //	only _json, which is no object                   | that value is the body
 //	an additional property that has a value already  | refused: in its field, by a mask, in the path
 //	additional properties in a query                 | refused, and so in every GET and DELETE
 //	a body of more than 16 MiB                       | refused
+//	a retired field                                  | sent as its property, unless the newer field is there
 //
 // What an answer can hold, and what comes of it. "Kept" is a property whose
 // field is absent and that stands in the additional_properties of its object as
@@ -72,6 +73,7 @@
 //	a key that stands twice in a map or a free value              | the last one
 //	a lone surrogate                                              | converted to U+FFFD
 //	a byte that is not UTF-8                                      | converted to U+FFFD
+//	a value for a retired field                                   | in each field of the property that it fits; kept when it fits none
 //	NUL                                                           | as it is when escaped; malformed when not
 //	deep nesting                                                  | in free values its JSON as text, from 90 messages on; malformed from 201 on
 //	a string of 100 MB                                            | copied once, into the wire

@@ -22,6 +22,15 @@ func (p *Plan) masked(w *writer, b []byte, root *mask) bool {
 		region, records = cutRecords(b, records, n)
 		part := root.of(n)
 		next := 0
+		if old := f.retired; old != nil && len(region) > 0 {
+			if old.replaced(b) {
+				continue
+			}
+			if named := root.of(old.heir); named != nil {
+				return named.fail(w, "names a field whose property has a value, in "+f.name)
+			}
+			f = &old.as
+		}
 		switch location := p.bindings[n].location; {
 		case part != nil && n == p.whole:
 			ok = w.maskedRecords(f, region, part)
@@ -125,7 +134,7 @@ func (w *writer) maskedValue(f *field, content []byte, part *mask) bool {
 		if inner := part.of(n); inner != nil {
 			ok = w.maskedMember(member, region, inner)
 		} else if len(region) > 0 && member.key == hiddenKey {
-			ok = w.hidden(f.message, member, b, region, part)
+			next = w.hidden(f.message, member, b, region, 0, part)
 		} else if len(region) > 0 {
 			next = w.member(member, region, 0)
 		}

@@ -125,6 +125,9 @@ func responseOutcomes() []outcome {
 		{line: "a key that stands twice in a map or a free value", docs: []outcomeDoc{
 			{`{"labels":{"a":"b","a":"c"},"settings":{"a":1,"a":null}}`, `labels{key:"a" value:"c"} settings{fields{key:"a" value{null_value:NULL_VALUE}}}`, ""},
 			{`{"a":1,"a":2}`, `additional_properties{` + member("a", "number_value:2") + `}`, "a unknown_field,a unknown_field"}}},
+		{line: "a value for a retired field", docs: []outcomeDoc{
+			{`{"size":["a"]}`, `size_v3:"a"`, ""}, {`{"size":"12"}`, `size:12 size_v2:"12"`, "size left_out"}, {`{"size":"12","size":["b"]}`, `size_v3:"b"`, "size left_out,size left_out"}, kept("size", `{}`, "struct_value{}"),
+			{`{"part":{"weight":7}}`, `part{weight:7 weight_v2:7}`, ""}, {`{"part":{"weight":7.5}}`, `part{weight_v2:7.5}`, ""}, {`{"gone":"g"}`, `gone:"g"`, ""}}},
 		{line: "a lone surrogate", docs: []outcomeDoc{{`{"name":"\ud800x","tags":["\udc00\ud83d\ude00"]}`, `name:"\ufffdx" tags:"\ufffd\U0001f600"`, "name converted,tags[] converted"}}},
 		{line: "a byte that is not UTF-8", docs: []outcomeDoc{{"{\"name\":\"a\xff\xfeb\"}", `name:"a\ufffd\ufffdb"`, "name converted"}}},
 		{line: "NUL", docs: []outcomeDoc{{`{"name":"a\u0000b"}`, `name:"a\000b"`, ""}, {"{\"name\":\"a\x00b\"}", "malformed", ""}}},

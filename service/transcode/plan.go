@@ -24,6 +24,8 @@ type Plan struct {
 	whole int
 	// nulls and empties are the indexes of null_fields and empty_fields; -1 when absent.
 	nulls, empties int
+	// lists names the lists and maps of an update's body.
+	lists []string
 	// extends: the body takes additional properties.
 	extends bool
 
@@ -90,8 +92,12 @@ type field struct {
 	// message describes the type of a kindMessage or kindBare.
 	message *message
 	// elem describes one value of a list or map.
-	elem   *field
-	number int32
+	elem *field
+	// retired: the property has a newer field. older are the retired fields of this
+	// one's property, the newest first.
+	retired *retirement
+	older   []*field
+	number  int32
 	// tag is the number with the wire type that we write.
 	tag   uint32
 	kind  kind

@@ -79,6 +79,9 @@ func (r *reader) object(m *message, i int) int {
 func (r *reader) property(m *message, f *field, key, i int) int {
 	start, depth := len(r.dst), r.depth
 	next := r.value(f, i)
+	if f.older != nil {
+		next = r.older(f, i, next, start, depth)
+	}
 	if next >= broken {
 		return next
 	}
@@ -120,6 +123,9 @@ func (r *reader) key(m *message, i int) (at, next int) {
 // one wins.
 func (r *reader) again(f *field, from, kept int) {
 	r.dst = r.dst[:from+len(without(r.dst[from:], f.number))]
+	for _, old := range f.older {
+		r.dst = r.dst[:from+len(without(r.dst[from:], old.number))]
+	}
 	r.kept.drop(f, kept)
 	r.report(f, LeftOut)
 }

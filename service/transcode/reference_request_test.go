@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -79,8 +80,11 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 			continue
 		}
 		hasBody = hasBody || loc == apiv1.Location_LOCATION_BODY
-		if !m.Has(fd) {
+		if !m.Has(fd) || refReplaced(m, fd) {
 			continue
+		}
+		if heir := refHeir(fd); heir != nil {
+			loc, _ = refLocation(c.op, heir)
 		}
 		switch loc {
 		case apiv1.Location_LOCATION_PATH:
@@ -134,6 +138,9 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 			r.body = refWhole(whole)
 			return r, nil
 		}
+		if c.op.GetVerb() == apiv1.Verb_VERB_PUT && len(body) == 0 && refHasList(c.op, m.Descriptor()) {
+			return nil, &refError{"an update that changes nothing"}
+		}
 		r.body = any(body)
 		if name := refWholeField(c.op, m.Descriptor()); name != "" && len(more) == 0 {
 			_, key := refBinding(fields.ByName(protoreflect.Name(name)))
@@ -147,6 +154,16 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 		}
 	}
 	return r, nil
+}
+
+func refHasList(op *apiv1.Operation, d protoreflect.MessageDescriptor) bool {
+	for i := range d.Fields().Len() {
+		fd := d.Fields().Get(i)
+		if loc, _ := refLocation(op, fd); loc == apiv1.Location_LOCATION_BODY && (fd.IsList() || fd.IsMap()) {
+			return true
+		}
+	}
+	return false
 }
 
 // refWholeField names the field that is the whole body: as the operation says, or
@@ -182,6 +199,28 @@ func refKept(m protoreflect.Message) map[string]any {
 		return nil
 	}
 	return refOne(fd, m.Get(fd)).(map[string]any)
+}
+
+// refHeir gives the field that has a retired field's property now; nil when the
+// field is not retired.
+func refHeir(fd protoreflect.FieldDescriptor) protoreflect.FieldDescriptor {
+	loc, name := refBinding(fd)
+	if loc != apiv1.Location_LOCATION_NONE || !fd.Options().(*descriptorpb.FieldOptions).GetDeprecated() {
+		return nil
+	}
+	return refByKey(fd.ContainingMessage(), name)
+}
+
+// refReplaced tells whether a message has a retired field's property in a newer one.
+func refReplaced(m protoreflect.Message, fd protoreflect.FieldDescriptor) bool {
+	heir := refHeir(fd)
+	if heir == nil {
+		return false
+	}
+	_, name := refBinding(fd)
+	return m.Has(heir) || slices.ContainsFunc(refOlder(m.Descriptor(), name), func(old protoreflect.FieldDescriptor) bool {
+		return old.Number() > fd.Number() && m.Has(old)
+	})
 }
 
 // refPut sets a member that must not be there yet.
@@ -345,7 +384,7 @@ func refOne(fd protoreflect.FieldDescriptor, v protoreflect.Value) any {
 	}
 	object := make(map[string]any)
 	for i := range fields.Len() {
-		if inner := fields.Get(i); m.Has(inner) && inner.Name() != "additional_properties" {
+		if inner := fields.Get(i); m.Has(inner) && inner.Name() != "additional_properties" && !refReplaced(m, inner) {
 			_, name := refBinding(inner)
 			object[name] = refJSON(inner, m.Get(inner))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
@@ -196,6 +197,18 @@ func refByKey(d protoreflect.MessageDescriptor, key string) protoreflect.FieldDe
 	return nil
 }
 
+// refOlder gives the retired fields of a property, the newest first.
+func refOlder(d protoreflect.MessageDescriptor, key string) (older []protoreflect.FieldDescriptor) {
+	for i := d.Fields().Len() - 1; i >= 0; i-- {
+		fd := d.Fields().Get(i)
+		loc, name := refBinding(fd)
+		if options := fd.Options().(*descriptorpb.FieldOptions); name == key && loc == apiv1.Location_LOCATION_NONE && options.GetDeprecated() {
+			older = append(older, fd)
+		}
+	}
+	return older
+}
+
 func refJoin(prefix, name string) string {
 	if prefix == "" || name == "" || strings.HasPrefix(name, "[") {
 		return prefix + name
@@ -221,14 +234,31 @@ func (r *reference) object(m protoreflect.Message, n *node, prefix string, inEle
 		}
 		if seen[key] {
 			m.Clear(fd)
+			for _, old := range refOlder(m.Descriptor(), key) {
+				m.Clear(old)
+			}
 			if at := slices.Index(kept.keys, key); at >= 0 {
 				kept.keys, kept.values = slices.Delete(kept.keys, at, at+1), slices.Delete(kept.values, at, at+1)
 			}
 			r.drift(refJoin(prefix, key), LeftOut)
 		}
 		seen[key] = true
-		if r.field(m, fd, n.values[i], prefix, inElement) != refTook {
+		how := r.field(m, fd, n.values[i], prefix, inElement)
+		if how != refTook {
 			m.Clear(fd)
+		}
+		quiet := r.quiet
+		r.quiet = true
+		for _, old := range refOlder(m.Descriptor(), key) {
+			m.Clear(old)
+			if r.field(m, old, n.values[i], prefix, inElement) == refTook {
+				how = refTook
+			} else {
+				m.Clear(old)
+			}
+		}
+		r.quiet = quiet
+		if how != refTook {
 			kept.keys, kept.values = append(kept.keys, key), append(kept.values, n.values[i])
 		}
 	}

@@ -1,5 +1,7 @@
 package transcode
 
+import "strings"
+
 // A Request is what HTTP carries of a request message.
 type Request struct {
 	// Path is below the API's root: /organizations/123/devices.
@@ -141,6 +143,13 @@ func (p *Plan) fields(w *writer, b []byte, root *mask) bool {
 		tag, at := uvarint(b, i)
 		done = m.byNumber(tag>>3, max(done, 0))
 		f := &m.fields[done]
+		if old := f.retired; old != nil {
+			if old.replaced(b) {
+				i = skipValue(b, at, tag)
+				continue
+			}
+			f = &old.as
+		}
 		switch p.bindings[done].location {
 		case inQuery:
 			i = w.parameter(p.bindings[done].key, f, b, i)
@@ -170,6 +179,9 @@ func (p *Plan) finish(w *writer, b []byte, root *mask) bool {
 	case len(w.out) > w.bound:
 		return w.tooLong()
 	case !p.body:
+	case p.whole < 0 && len(w.out) == 1 && len(p.lists) > 0:
+		w.fail("the update would change nothing. An empty list looks like an absent one: to empty it, name it in empty_fields (%s); nothing was sent", strings.Join(p.lists, ", "))
+		return w.in(p.lists[0])
 	case p.whole < 0:
 		w.closeObject(0)
 	case len(w.out) == 0:

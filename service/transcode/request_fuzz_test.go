@@ -17,7 +17,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing"}
+var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing", "createThing"}
 
 // compareRequest reads a request with both writers and wants the same from both.
 func compareRequest(t *testing.T, c *corner, wire []byte) {
@@ -287,6 +287,8 @@ func requestSeeds(t testing.TB) (ids []string, wires [][]byte) {
 		`{`+path+`,"additionalProperties":{"_json":{}}}`, `{`+path+`,"name":"n","additionalProperties":{"_json":[1]}}`, `{`+path+`,"additionalProperties":{"networkId":"a"}}`, `{`+path+`,"additionalProperties":{"number":1}}`,
 		`{`+path+`,"name":"n","additionalProperties":{"name":"m"}}`, `{`+path+`,"part":{"id":"a","additionalProperties":{"port":"x","new":{}}},"nullFields":"part.inner"}`,
 		`{`+path+`,"part":{"additionalProperties":{"port":"x"}},"nullFields":"part.port"}`, `{`+path+`,"nullFields":"part.id","additionalProperties":{"part":{}}}`, `{`+path+`,"additionalProperties":{}}`)
+	add("updateThing", `{`+path+`,"size":"5","since":"6","gone":"g"}`, `{`+path+`,"size":"5","sizeV2":"6","since":"7","sinceV2":["8","9"]}`, `{`+path+`,"size":"5","additionalProperties":{"size":[]}}`,
+		`{`+path+`,"size":"5","nullFields":"size_v2"}`, `{`+path+`,"part":{"weight":"5"},"nullFields":"part.id"}`, `{`+path+`,"part":{"weight":"5","weightV2":1.5},"parts":[{"weight":"7"}]}`, `{`+path+`,"part":{"weight":"5"},"nullFields":"part.weight_v2"}`)
 	add("replaceRules", `{"additionalProperties":{"_json":[]}}`, `{"additionalProperties":{"a":1}}`, `{"rules":[{}],"additionalProperties":{"a":1}}`, `{"additionalProperties":{}}`, `{"rules":[{"additionalProperties":{"id":[]}}]}`)
 	add("getThing", `{"thingId":"t","additionalProperties":{}}`)
 	add("getThings", `{}`, `{"organizationId":"1"}`, `{"organizationId":"a:b=c@d.1","perPage":"5","serials":["a b","c&d=e",""],"active":true,"t0":"2020-01-01T00:00:00Z","ratio":1e-7,
@@ -294,6 +296,7 @@ func requestSeeds(t testing.TB) (ids []string, wires [][]byte) {
 		`{"organizationId":"."}`, `{"organizationId":".."}`, `{"organizationId":"..."}`, `{"organizationId":""}`)
 	add("deleteThing", `{"thingId":"t"}`, `{"thingId":"t","bodyThingId":"u","force":true}`, `{"thingId":"t","nullFields":"bodyThingId"}`)
 	add("replaceRules", `{}`, `{"rules":[{"id":"a"},{}]}`, `{"emptyFields":"rules"}`, `{"nullFields":"rules"}`, `{"rules":[{"id":"a"}],"nullFields":"rules.0.port"}`)
+	add("createThing", `{"networkId":"N_1"}`, `{"networkId":"N_1","tags":["a"],"additionalProperties":{"b":1}}`)
 	add("reboot", `{"serial":"Q2XX"}`)
 	add("getShelf", `{}`)
 	add("getThing", `{"thingId":"~x-_."}`)

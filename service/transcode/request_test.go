@@ -82,13 +82,16 @@ func requestRows() []requestRow {
 		{id: "getThings", text: `{"organizationId":"1"}`, extra: bytesField(8, string(bytesField(1, "\xff"))), refused: "interfaces[0].name", says: "UTF-8"},
 		{id: "getThings", text: `{"organizationId":"1"}`, extra: bytesField(7, string(varint(9, 1))), refused: "start_date.9", says: "9"},
 		// Body.
-		update(nil, `{}`).shows("an empty body"),
+		requestRow{id: "createThing", text: `{"networkId":"N_1"}`, path: "/networks/N_1/things", body: `{}`}.shows("an empty body"),
+		refused("", nil, "tags", "empty_fields"),
+		refused(`,"validate":true,"counts":{}`, bytesField(10, ""), "tags", "empty_fields"),
+		{id: "updateThing", text: `{` + path + `,"emptyFields":"tags"}`, path: "/networks/N_1/things/5", body: `{"tags":[]}`},
 		{id: "updateThing", text: `{` + path + `,"validate":true,"name":"","bodyNumber":"7"}`, path: "/networks/N_1/things/5", query: "validate=true", body: `{"name":"","number":"7"}`},
 		{id: "deleteThing", text: `{"thingId":"t","bodyThingId":"u","force":true}`, path: "/things/t", query: "force=true", body: `{"thingId":"u"}`},
 		update(append(bytesField(4, "first"), bytesField(4, "last")...), `{"name":"last"}`),
 		update(append(bytesField(11, string(bytesField(1, "a"))), bytesField(11, string(varint(2, 5)))...), `{"part":{"id":"a","port":5}}`).shows("a singular field that stands twice"),
 		update(append(append(varint(10, 1), bytesField(10, "\x02\x03")...), varint(10, 4)...), `{"ports":[1,2,3,4]}`).shows("a list packed, not packed, or both"),
-		update(bytesField(10, ""), `{}`),
+		update(append(bytesField(4, "n"), bytesField(10, "")...), `{"name":"n"}`),
 		update(append(varint(7, 1), bytesField(4, "n")...), `{"name":"n","active":true}`),
 		update(append(bytesField(13, "\x0a\x01k\x10\x01"), bytesField(13, "\x0a\x01k\x10\x02")...), `{"counts":{"k":2}}`).shows("a key of a map that stands twice"),
 		update(bytesField(13, "\x0a\x01k"), `{"counts":{"k":0}}`),
@@ -171,6 +174,12 @@ func requestRows() []requestRow {
 		requestRow{id: "updateThing", text: `{` + path + `}`, extra: bytesField(2047, string(bytesField(1, "\x0a\x01k\x12"+string(protowire.AppendBytes(nil, bytesField(3, strings.Repeat("\x01", 3<<20))))))),
 			refused: "additional_properties", says: "longer than 16777216"}.shows("a body of more than 16 MiB"),
 		{id: "updateThing", text: `{` + path + `}`, extra: bytesField(4, strings.Repeat("\x01", 3<<20)), refused: "-", says: "longer than 16777216"},
+		// Retired fields, and one whose property has gone from the document.
+		requestRow{id: "updateThing", text: `{` + path + `,"size":"5","since":"6","gone":"g","part":{"weight":"7"}}`, path: "/networks/N_1/things/5", query: "since=6", body: `{"part":{"weight":7},"size":5,"gone":"g"}`}.shows("a retired field"),
+		{id: "updateThing", text: `{` + path + `,"size":"5","sizeV2":"6","since":"6","sinceV2":["7"],"part":{"weight":"7","weightV2":7.5}}`, path: "/networks/N_1/things/5", query: "since%5B%5D=7", body: `{"part":{"weight":7.5},"size":"6"}`},
+		refused(`,"size":"5","nullFields":"size_v2"`, nil, "null_fields", "in size"),
+		refused(`,"part":{"weight":"5"},"nullFields":"part.weight_v2"`, nil, "null_fields", "in weight"),
+		refused(`,"size":"5","additionalProperties":{"size":[]}`, nil, "additional_properties[size]", "field size has a value"),
 		// A field that is the whole body.
 		{id: "replaceRules", text: `{"rules":[{"id":"a"},{}]}`, path: "/rules", body: `[{"id":"a"},{}]`},
 		{id: "replaceRules", text: `{"emptyFields":"rules"}`, path: "/rules", body: `[]`},
@@ -206,7 +215,7 @@ func TestRequest(t *testing.T) {
 
 func TestRequestParams(t *testing.T) {
 	t.Parallel()
-	r, err := cornerOf(t, "updateThing").plan.Request(requestSeed(t, "updateThing", `{"networkId":"N:1@a","number":-5}`))
+	r, err := cornerOf(t, "updateThing").plan.Request(requestSeed(t, "updateThing", `{"networkId":"N:1@a","number":-5,"name":"n"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,15 +66,10 @@ func (w *writer) object(m *message, b []byte) bool {
 			return w.object(m, b)
 		}
 		done = at
-		f := &m.fields[at]
-		if f.key != hiddenKey {
-			i = w.member(f, b, i)
-		} else if next = skipValue(b, next, tag); next < 0 {
-			return w.broken()
-		} else if !w.hidden(m, f, b, b[i:next], nil) {
-			return false
+		if f := &m.fields[at]; f.key == hiddenKey {
+			i = w.hidden(m, f, b, b, i, nil)
 		} else {
-			i = next
+			i = w.member(f, b, i)
 		}
 		if i < 0 {
 			return false
