@@ -21,7 +21,10 @@ var (
 // ctx ends it early: cancelled, the outcome is Left; past its deadline, Timeout.
 func (c *Client) Attempt(ctx context.Context, r *Request) *Answer {
 	a := &Answer{Start: time.Now()}
-	defer func() { a.Duration = time.Since(a.Start) }()
+	defer func() {
+		a.Duration = time.Since(a.Start)
+		a.Err = r.Key.mask().err(a.Err)
+	}()
 
 	u, err := c.url(r)
 	if err != nil {
@@ -44,7 +47,7 @@ func (c *Client) Attempt(ctx context.Context, r *Request) *Answer {
 	if outcomeOf(resp.StatusCode) != fault.OK {
 		defer time.AfterFunc(c.config.ErrorBodyTimeout, func() { cancel(errSlowBody) }).Stop()
 	}
-	c.take(ctx, inner, a, u, resp)
+	c.take(ctx, inner, a, r.Key.mask(), u, resp)
 	return a
 }
 
@@ -82,14 +85,18 @@ func (a *Answer) unanswered(ctx, inner context.Context, maybe bool, err error) {
 }
 
 // take reads an answer. inner is the attempt's own context, which ends with ctx.
-func (c *Client) take(ctx, inner context.Context, a *Answer, u *url.URL, resp *http.Response) {
+// Nothing of it goes on before m has replaced the attempt's own secret in it.
+func (c *Client) take(ctx, inner context.Context, a *Answer, m *mask, u *url.URL, resp *http.Response) {
 	limit, ok := c.config.MaxBody, outcomeOf(resp.StatusCode) == fault.OK
 	if !ok {
 		limit = c.config.MaxErrorBody
 	}
 	body, err := c.reader.read(resp, limit, ok)
 
-	r := classify(resp.StatusCode, resp.Header, body, a.Start)
+	if ok {
+		body = m.answer(body)
+	}
+	r := classify(resp.StatusCode, resp.Header, body, a.Start, m)
 	a.Outcome, a.Status = r.outcome, resp.StatusCode
 	a.Messages, a.RequestID = r.messages, r.requestID
 	a.RetryAfter, a.HasRetryAfter = r.retryAfter, r.hasRetryAfter
@@ -101,13 +108,18 @@ func (c *Client) take(ctx, inner context.Context, a *Answer, u *url.URL, resp *h
 		a.Body = body
 		next, prev := links(resp.Header["Link"])
 		if next != "" {
-			a.Next = c.hosts.link(u, next)
+			a.Next = c.hosts.link(u, m.text(next)).masked(m)
 		}
 		if prev != "" {
-			a.Prev = c.hosts.link(u, prev)
+			a.Prev = c.hosts.link(u, m.text(prev)).masked(m)
 		}
 	case a.Outcome == fault.Redirect:
-		a.Location, a.Refusal = c.hosts.target(u, resp.Header.Get("Location"))
+		location := resp.Header.Get("Location")
+		if m.text(location) != location {
+			a.Refusal = "leads to a place that is named by the key"
+			return
+		}
+		a.Location, a.Refusal = c.hosts.target(u, location)
 	}
 }
 

@@ -50,6 +50,6 @@ func BenchmarkMessages(b *testing.B) {
 	body := []byte(`{"errors":["VLANs are not enabled for this network","Name has already been taken"]}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		messages(body)
+		messages(body, nil)
 	}
 }

@@ -26,25 +26,26 @@ type reading struct {
 }
 
 // classify reads an answer. body is the whole body of a 2xx, or what was read of
-// any other. now stands in for a missing Date.
+// any other. now stands in for a missing Date. m replaces the attempt's own secret in
+// what is taken from them.
 //
 // The vendor sends JSON under a wrong Content-Type and the other way round, so
 // only the body itself is asked. A 2xx that carries errors is a success: some
 // operations report what went partly wrong that way.
-func classify(status int, header http.Header, body []byte, now time.Time) reading {
+func classify(status int, header http.Header, body []byte, now time.Time, m *mask) reading {
 	r := reading{
 		outcome:       outcomeOf(status),
-		requestID:     requestID(header.Get("X-Request-Id")),
+		requestID:     requestID(header.Get("X-Request-Id"), m),
 		maybeExecuted: executable(status),
 	}
 	r.retryAfter, r.hasRetryAfter = retryAfter(header, now)
 	if r.outcome != fault.OK {
-		r.messages = messages(body)
+		r.messages = messages(body, m)
 		return r
 	}
 	if status != http.StatusNoContent && !looksLikeJSON(body) {
 		r.outcome, r.err = fault.Garbled, errNotJSON
-		r.messages = messages(body)
+		r.messages = messages(body, m)
 	}
 	return r
 }
@@ -107,14 +108,13 @@ const maxRequestID = 128
 
 // requestID keeps an identifier to printable ASCII, bounded: it is shown in logs
 // and sent in trailers.
-func requestID(id string) string {
-	if len(id) > maxRequestID {
-		id = id[:maxRequestID]
-	}
-	return strings.Map(func(r rune) rune {
+func requestID(id string, m *mask) string {
+	id = strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' {
 			return -1
 		}
 		return r
-	}, id)
+	}, m.text(id))
+	id = m.text(id) // which may have had spaces inside
+	return id[:min(len(id), maxRequestID)]
 }

@@ -32,7 +32,7 @@ func TestStatuses(t *testing.T) {
 		{502, fault.GatewayError, true}, {503, fault.GatewayError, true}, {504, fault.GatewayError, true},
 		{520, fault.GatewayError, true}, {530, fault.GatewayError, true}, {999, fault.GatewayError, true},
 	} {
-		r := classify(c.status, http.Header{}, nil, epoch)
+		r := classify(c.status, http.Header{}, nil, epoch, nil)
 		if r.outcome != c.want || r.maybeExecuted != c.maybe {
 			t.Errorf("%d: %v, maybe executed %t; want %v, %t", c.status, r.outcome, r.maybeExecuted, c.want, c.maybe)
 		}
@@ -85,7 +85,7 @@ func TestMessages(t *testing.T) {
 	for _, s := range shapes {
 		for _, kind := range []string{"application/json; charset=utf-8", "text/html", ""} {
 			// The Content-Type is often wrong, and is not asked.
-			r := classify(400, http.Header{"Content-Type": {kind}}, []byte(s.body), epoch)
+			r := classify(400, http.Header{"Content-Type": {kind}}, []byte(s.body), epoch, nil)
 			if r.outcome != fault.Refused || !slices.Equal(r.messages, s.want) {
 				t.Errorf("%s as %q: %v %q; want %q", s.name, kind, r.outcome, r.messages, s.want)
 			}
@@ -106,7 +106,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		"title":    "<title>" + long,
 		"page":     "<html>" + strings.Repeat("<p>"+long, 3),
 	} {
-		m := messages([]byte(body))
+		m := messages([]byte(body), nil)
 		if len(m) > maxMessages {
 			t.Errorf("%s: %d messages", name, len(m))
 		}
@@ -116,7 +116,7 @@ func TestMessagesAreBounded(t *testing.T) {
 			}
 		}
 	}
-	if m := messages([]byte(`{"errors":["` + long + `"]}`)); len(m) != 1 || !strings.HasSuffix(m[0], "€…") && !strings.HasSuffix(m[0], "…") {
+	if m := messages([]byte(`{"errors":["`+long+`"]}`), nil); len(m) != 1 || !strings.HasSuffix(m[0], "€…") && !strings.HasSuffix(m[0], "…") {
 		t.Errorf("a cut message does not end with an ellipsis: %q", m)
 	}
 }
@@ -153,7 +153,7 @@ func TestSuccess(t *testing.T) {
 		{"a brace", 200, "application/json", "{", fault.Garbled},
 		{"a string that broke off", 200, "application/json", `"abc`, fault.Garbled},
 	} {
-		r := classify(c.status, http.Header{"Content-Type": {c.kind}}, []byte(c.body), epoch)
+		r := classify(c.status, http.Header{"Content-Type": {c.kind}}, []byte(c.body), epoch, nil)
 		if r.outcome != c.want || !r.maybeExecuted {
 			t.Errorf("%s: %v, maybe executed %t; want %v, true", c.name, r.outcome, r.maybeExecuted, c.want)
 		}
@@ -171,7 +171,7 @@ func TestRequestID(t *testing.T) {
 		"a b\tc\x00ü\u202e":       "abc",
 		strings.Repeat("x", 1000): strings.Repeat("x", maxRequestID),
 	} {
-		if got := classify(500, http.Header{"X-Request-Id": {in}}, nil, epoch).requestID; got != want {
+		if got := classify(500, http.Header{"X-Request-Id": {in}}, nil, epoch, nil).requestID; got != want {
 			t.Errorf("%q: %q; want %q", in, got, want)
 		}
 	}
@@ -182,16 +182,21 @@ func FuzzClassify(f *testing.F) {
 		f.Add(400, "application/json", "1", s.body)
 		f.Add(200, "text/html", "", s.body)
 	}
+	f.Add(400, "", "", `{"errors":["Bearer `+secret+`"]}`)
+	m := newMask(secret)
 	f.Fuzz(func(t *testing.T, status int, kind, after, body string) {
 		h := http.Header{"Content-Type": {kind}, "Retry-After": {after}, "X-Request-Id": {body}}
-		r := classify(status, h, []byte(body), epoch)
+		r := classify(status, h, []byte(body), epoch, m)
 		if len(r.messages) > maxMessages || len(r.requestID) > maxRequestID || r.retryAfter < 0 {
 			t.Fatalf("out of bounds: %d messages, request id of %d bytes, retry after %v", len(r.messages), len(r.requestID), r.retryAfter)
 		}
-		for _, m := range r.messages {
-			if m == "" || len(m) > maxMessageBytes || !utf8.ValidString(m) || strings.ContainsAny(m, "\x00\n\r\t") {
-				t.Fatalf("message %q", m)
+		for _, s := range r.messages {
+			if s == "" || len(s) > maxMessageBytes || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\n\r\t") {
+				t.Fatalf("message %q", s)
 			}
+		}
+		if all := strings.Join(r.messages, "\n") + "\n" + r.requestID; m.text(all) != all {
+			t.Fatalf("the secret comes back: %q, request id %q", r.messages, r.requestID)
 		}
 		if r.outcome == fault.NoOutcome {
 			t.Fatal("no outcome")

@@ -10,10 +10,11 @@ import (
 
 // clean makes text fit to show: white space in a row is one space, control
 // characters and those that turn the direction of a line are gone, bytes that
-// are no UTF-8 are replaced, and it ends between two characters within the bound.
-func clean(s string) string {
+// are no UTF-8 are replaced, and so is the secret of m; it ends between two
+// characters within the bound.
+func clean(s string, m *mask) string {
 	if len(s) > 4*maxMessageBytes {
-		s = s[:4*maxMessageBytes]
+		s = m.cut(s[:4*maxMessageBytes])
 	}
 	var b strings.Builder
 	space := false
@@ -31,7 +32,7 @@ func clean(s string) string {
 		}
 		b.WriteRune(r) // U+FFFD for what is no UTF-8
 	}
-	return cut(b.String(), maxMessageBytes)
+	return cut(m.text(b.String()), maxMessageBytes)
 }
 
 // turns tells the characters that change the direction of text around them, with

@@ -174,6 +174,14 @@ func (h *hosts) link(from *url.URL, ref string) *Link {
 	return l
 }
 
+// masked is l without the attempt's secret where its query has been decoded.
+func (l *Link) masked(m *mask) *Link {
+	if l != nil {
+		l.StartingAfter, l.EndingBefore = m.text(l.StartingAfter), m.text(l.EndingBefore)
+	}
+	return l
+}
+
 // target reads the Location of a redirect that came in answer to from, or says
 // why it may not be followed.
 func (h *hosts) target(from *url.URL, location string) (*Target, string) {

@@ -24,6 +24,7 @@ type Key struct {
 type material struct {
 	header string // "Bearer " + secret
 	id     string
+	mask   *mask
 }
 
 // NewKey makes a key of a secret; white space around it, such as the newline at
@@ -34,7 +35,7 @@ func NewKey(secret string) Key {
 		return Key{}
 	}
 	sum := sha256.Sum256([]byte(secret))
-	m := &material{header: "Bearer " + secret, id: hex.EncodeToString(sum[:8])}
+	m := &material{header: "Bearer " + secret, id: hex.EncodeToString(sum[:8]), mask: newMask(secret)}
 	return Key{func() *material { return m }}
 }
 
@@ -53,6 +54,14 @@ func (k Key) Zero() bool { return k.open == nil }
 
 // header is the value of the Authorization header.
 func (k Key) header() string { return k.open().header }
+
+// mask replaces the secret in text from outside.
+func (k Key) mask() *mask {
+	if k.open == nil {
+		return nil
+	}
+	return k.open().mask
+}
 
 // String gives "[redacted]".
 func (k Key) String() string { return redacted }

@@ -18,9 +18,10 @@ const (
 // messages finds what an error's body says, in its order. Shapes seen: errors as
 // a list of strings, as an object, as a list of objects; error; message; a JSON
 // string; HTML; text; a space; nothing. A body that was cut gives what came
-// before the cut.
-func messages(body []byte) []string {
-	b := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+// before the cut. The attempt's own secret is replaced twice: before a cut could
+// leave a part of it, and in what an escape has hidden.
+func messages(body []byte, m *mask) []string {
+	b := bytes.TrimSpace(bytes.TrimPrefix([]byte(m.cut(string(body))), []byte("\xef\xbb\xbf")))
 	if len(b) == 0 {
 		return nil
 	}
@@ -28,18 +29,18 @@ func messages(body []byte) []string {
 	case '{', '[', '"':
 		d := json.NewDecoder(bytes.NewReader(b))
 		d.UseNumber()
-		c := collector{d: d}
+		c := collector{d: d, mask: m}
 		c.root()
 		if len(c.out) > 0 || c.whole {
 			return c.out
 		}
 	case '<':
-		if s := clean(htmlText(b)); s != "" {
+		if s := clean(htmlText(b), m); s != "" {
 			return []string{s}
 		}
 		return nil
 	}
-	if s := clean(string(b[:min(len(b), 4*maxMessageBytes)])); s != "" {
+	if s := clean(string(b), m); s != "" {
 		return []string{s}
 	}
 	return nil
@@ -49,6 +50,7 @@ func messages(body []byte) []string {
 // object's members matters here and a cut document should give what it has.
 type collector struct {
 	d      *json.Decoder
+	mask   *mask
 	out    []string
 	tokens int
 	whole  bool // the document was read to its end
@@ -64,7 +66,7 @@ func said(name string) bool {
 }
 
 func (c *collector) add(s string) {
-	if s = clean(s); s != "" && len(c.out) < maxMessages {
+	if s = clean(s, c.mask); s != "" && len(c.out) < maxMessages {
 		c.out = append(c.out, s)
 	}
 }
@@ -158,7 +160,7 @@ func (c *collector) object(name string, depth int) bool {
 			c.add(s)
 		}
 	case depth > 0 && len(c.out) > first && of != "":
-		c.out[first] = clean(c.out[first] + " (" + of + ")")
+		c.out[first] = clean(c.out[first]+" ("+of+")", c.mask)
 	}
 	return ok
 }
