@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/merakibroker/merakibroker/service/fault"
@@ -88,6 +89,18 @@ func (s *streamIn) RecvMsg(m any) error {
 	return s.idle.receive(s.ctx, func() error { return s.ServerStream.RecvMsg(m) })
 }
 
+// SendMsg, SetHeader and SendHeader fail when the stream has ended, which is the
+// caller's leaving and no failure of the broker.
+func (s *streamIn) SendMsg(m any) error { return ofCaller(s.ctx, s.ServerStream.SendMsg(m)) }
+
+func (s *streamIn) SetHeader(md metadata.MD) error {
+	return streamEnded(s.ctx, s.ServerStream.SetHeader(md))
+}
+
+func (s *streamIn) SendHeader(md metadata.MD) error {
+	return streamEnded(s.ctx, s.ServerStream.SendHeader(md))
+}
+
 // report turns a fault into the status and the trailers that leave. Only
 // trailers are set, never headers: then gRPC answers with one HEADERS frame,
 // which is the only place where Envoy looks for what forbids a retry.
@@ -154,6 +167,23 @@ func foreign(err error) *fault.Error {
 	default:
 		return &fault.Error{Kind: fault.Internal, Detail: "the broker failed; its log has the cause", Cause: err}
 	}
+}
+
+// streamEnded is the fault of a function of gRPC's that fails when the stream of the
+// call has ended; nil for nil. gRPC's error says neither that nor why, and gRPC marks
+// a stream as ended before it ends the context, which it may end as cancelled when
+// the deadline has passed: without a deadline it is the caller who left.
+func streamEnded(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	cause := context.Canceled
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+		cause = context.DeadlineExceeded
+	}
+	f := foreign(cause)
+	f.Cause = err
+	return f
 }
 
 // recover turns a panic into a fault: one bad call must not take the others along.

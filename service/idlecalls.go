@@ -71,7 +71,7 @@ func (c *arrival) end() {
 func (s *idleCalls) receive(ctx context.Context, f func() error) error {
 	c, _ := ctx.Value(arrivalKey{}).(*arrival)
 	if c == nil {
-		return f()
+		return ofCaller(ctx, f())
 	}
 	c.rpc = ctx
 	s.mu.Lock()
@@ -93,7 +93,7 @@ func (s *idleCalls) receive(ctx context.Context, f func() error) error {
 	if ended { // also with a request that came too late: the context has ended
 		return errIdle
 	}
-	return err
+	return ofCaller(ctx, err)
 }
 
 // add puts a call at the end, with the lock held.

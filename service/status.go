@@ -1,12 +1,15 @@
 package service
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/merakibroker/merakibroker/service/fault"
 )
@@ -101,6 +104,23 @@ func statusOf(f *fault.Error) error {
 
 // callerLeft tells the code of a call whose caller does not wait for it any more.
 func callerLeft(code codes.Code) bool { return code == codes.Canceled }
+
+// ofCaller turns what gRPC says of receiving or sending a message into a fault where
+// it is the caller's leaving. What is wrong with the message itself stays gRPC's, and
+// so does io.EOF: the caller has nothing more to send.
+func ofCaller(ctx context.Context, err error) error {
+	if err == nil || err == io.EOF || fault.As(err) != nil {
+		return err
+	}
+	switch status.Code(err) {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
+		return streamEnded(ctx, err)
+	}
+	if ctx.Err() != nil {
+		return streamEnded(ctx, err)
+	}
+	return err
+}
 
 // readable gives the fault with every text in UTF-8: protobuf takes no other, and
 // a detail that cannot be encoded would be lost whole.

@@ -72,7 +72,7 @@ type paging struct {
 // whose end it does not tell.
 func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker.Call) error {
 	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
-		return err
+		return streamEnded(ctx, err) // the only reason: nothing has been sent yet
 	}
 	defer func() { // the headers are gone with the first page: the trailers have the sum
 		if p.drifts > 0 {
