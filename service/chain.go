@@ -58,6 +58,7 @@ func linked(stages []stage) step {
 // unary runs the chain around a unary RPC.
 func unary(run step) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		defer arrivalOf(ctx).releaseRequest()
 		p := &rpcCall{rpc: info.FullMethod, handler: handler, request: req}
 		if err := run(ctx, p); err != nil {
 			return nil, err
@@ -69,6 +70,7 @@ func unary(run step) grpc.UnaryServerInterceptor {
 // stream runs the chain around a streaming RPC.
 func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		defer arrivalOf(ss.Context()).releaseRequest()
 		return run(ss.Context(), &rpcCall{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
 			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, idle: s.idle})
 		}})
@@ -86,7 +88,7 @@ func (s *streamIn) Context() context.Context { return s.ctx }
 
 // RecvMsg waits for a request, among the idle calls.
 func (s *streamIn) RecvMsg(m any) error {
-	return s.idle.receive(s.ctx, func() error { return s.ServerStream.RecvMsg(m) })
+	return s.idle.receive(s.ctx, m, s.ServerStream.RecvMsg)
 }
 
 // SendMsg, SetHeader and SendHeader fail when the stream has ended, which is the

@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 
 	"google.golang.org/grpc/encoding"
@@ -14,11 +15,13 @@ import (
 type frame struct {
 	// in holds what was received, until release.
 	in mem.Buffer
-	// out is what is sent; room is what that it takes until it has been.
+	// out is what is sent; room is what it takes until then.
 	out  []byte
 	room *reservation
 	// drifts counts the places in which the answer differed from the contract.
 	drifts int
+	// lost releases the room of a frame that nobody holds any more.
+	lost runtime.Cleanup
 	// passed is closed when it has been; nil when nobody waits for that.
 	passed chan struct{}
 }

@@ -45,3 +45,11 @@ func (t *noTransport) SetHeader(md metadata.MD) error {
 	t.header = metadata.Join(t.header, md)
 	return nil
 }
+
+// RequestBytes is what requests take at the moment, of all callers.
+func (s *Server) RequestBytes() int64 {
+	m := s.idle.requests
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes
+}

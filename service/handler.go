@@ -65,7 +65,7 @@ func (s *Server) call(ctx context.Context, r *typedRPC, wire []byte) (*broker.Ca
 // handle performs one typed unary RPC. receive waits for its request.
 func (s *Server) handle(ctx context.Context, r *typedRPC, receive func(any) error) (*frame, error) {
 	in := new(frame)
-	if err := s.idle.receive(ctx, func() error { return receive(in) }); err != nil {
+	if err := s.idle.receive(ctx, in, receive); err != nil {
 		in.release()
 		return nil, err
 	}
@@ -74,6 +74,7 @@ func (s *Server) handle(ctx context.Context, r *typedRPC, receive func(any) erro
 	if err != nil {
 		return nil, err
 	}
+	arrivalOf(ctx).holds(len(call.Body))
 	answer, err := s.do(ctx, call)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (s *Server) handle(ctx context.Context, r *typedRPC, receive func(any) erro
 // Dashboard's document is nearly always the larger of the two, and shared by all
 // who wait for it.
 func (s *Server) response(ctx context.Context, r *typedRPC, plan *transcode.Plan, answer *broker.Answer) (*frame, error) {
-	room, err := s.responseMemory.reserve(ctx, len(answer.Body))
+	room, err := s.responses.reserve(ctx, len(answer.Body))
 	if err != nil {
 		return nil, undelivered(r.Operation, answer, err)
 	}

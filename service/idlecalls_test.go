@@ -14,13 +14,13 @@ type derived struct{}
 func TestOldestIdleCallEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &idleCalls{max: 3}
+		s := newIdleCalls(3, 0)
 		ended := make(chan int, 10)
 		begin := func(i int) (context.Context, context.CancelFunc) {
 			parent, leave := context.WithCancel(t.Context())
-			ctx := context.WithValue(s.begin(parent, nil), derived{}, i) // as interceptors do
+			ctx := context.WithValue(newArrival(parent, nil), derived{}, i) // as interceptors do
 			go func() {
-				err := s.receive(ctx, func() error { <-ctx.Done(); return ctx.Err() })
+				err := s.receive(ctx, nil, func(any) error { <-ctx.Done(); return ctx.Err() })
 				if errors.Is(err, errIdle) {
 					ended <- i
 				} else if !errors.Is(err, context.Canceled) {
@@ -35,11 +35,11 @@ func TestOldestIdleCallEnds(t *testing.T) {
 			_, leave[i] = begin(i)
 			defer leave[i]()
 			// One that sends its request at once is never in the way.
-			ctx := s.begin(t.Context(), nil)
+			ctx := newArrival(t.Context(), nil)
 			if i < 3 {
 				continue
 			}
-			if err := s.receive(ctx, func() error { return nil }); err != nil {
+			if err := s.receive(ctx, nil, func(any) error { return nil }); err != nil {
 				t.Errorf("a call with a request: %v", err)
 			}
 		}
@@ -57,7 +57,7 @@ func TestOldestIdleCallEnds(t *testing.T) {
 		leave[5]()
 		leave[4]()
 		synctest.Wait()
-		if s.count != 0 || s.oldest != nil || s.newest != nil {
+		if s.count != 0 || len(s.accounts) != 0 {
 			t.Errorf("%d calls are left", s.count)
 		}
 	})

@@ -13,7 +13,7 @@ import (
 )
 
 // Limits of the server. What a client can make it hold is bounded by them, and by
-// the responseMemory and connections.
+// request memory, response memory, idle calls and connections.
 const (
 	// maxHeaderBytes of one call: gRPC clients send well below 8 KiB; JWTs and mesh
 	// headers need room.
@@ -22,8 +22,9 @@ const (
 	// connection, and behind a mesh that is everyone's: so it is more than an Envoy
 	// lets pass (60 KiB), and what lies between is answered with a status.
 	maxHeaderList = 80 << 10
-	// maxRequestBytes: the largest documented bodies are floor plans (a few MB in base64).
-	maxRequestBytes = 16 << 20
+	// defaultRequestBytes is what a request may have, also after it was decompressed,
+	// unless the configuration says otherwise: what gRPC's own clients and servers take.
+	defaultRequestBytes = 4 << 20
 	// maxStreams is for each connection. A sidecar may carry all callers of a node
 	// over one; clients and proxies that want more open another, or wait.
 	maxStreams = 4000
@@ -50,7 +51,7 @@ const (
 )
 
 // limits are the server's options.
-func limits() []grpc.ServerOption {
+func limits(maxRequestBytes int) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxHeaderListSize(maxHeaderList),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
@@ -76,5 +77,5 @@ func (s *Server) arrive(ctx context.Context, info *tap.Info) (context.Context, e
 			Detail: fmt.Sprintf("the call has %d bytes of headers; it may have %d", n, maxHeaderBytes),
 		})
 	}
-	return s.idle.begin(ctx, info.Header), nil
+	return newArrival(ctx, info.Header), nil
 }

@@ -50,8 +50,8 @@ const (
 // it, or search all of it again for each key that is not there. The headers that
 // name a caller still stand in it: only the keys above are for here.
 func sentMetadata(ctx context.Context) metadata.MD {
-	if c, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-		return c.header
+	if a := arrivalOf(ctx); a != nil {
+		return a.header
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	return md

@@ -36,6 +36,8 @@ type Config struct {
 	Reflect bool
 	// Options come before the server's own: credentials, stats handlers.
 	Options []grpc.ServerOption
+	// MaxRequestBytes bounds one request, also after it was decompressed; 4 MiB when 0.
+	MaxRequestBytes int
 	// UserAgent is how the broker's requests are told apart in the vendor's telemetry.
 	UserAgent string
 	// NewGRPC makes the server underneath; grpc.NewServer when nil.
@@ -55,12 +57,12 @@ type Server struct {
 	log      *slog.Logger
 	rpcs     map[string]*typedRPC
 	// brokerRPCs are what the policy asks about for BrokerService's own methods.
-	brokerRPCs     map[string]identity.Request
-	grpc           GRPC
-	health         *health.Server
-	responseMemory *responseMemory
-	idle           *idleCalls
-	userAgent      string
+	brokerRPCs map[string]identity.Request
+	grpc       GRPC
+	health     *health.Server
+	responses  *memory
+	idle       *idleCalls
+	userAgent  string
 	// stopping ends the streams that would last for ever.
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -72,7 +74,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, metrics: c.Metrics, log: c.Log,
 		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
-		health: health.NewServer(), responseMemory: newResponseMemory(defaultMemoryBounds()), idle: &idleCalls{max: maxIdleCalls}, userAgent: c.UserAgent, stopping: make(chan struct{}),
+		health: health.NewServer(), responses: newMemory(responseBounds(), errAnswersNotRead), idle: newIdleCalls(maxIdleCalls, c.MaxRequestBytes), userAgent: c.UserAgent, stopping: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -88,7 +90,7 @@ func New(c Config) (*Server, error) {
 		grpc.InTapHandle(s.arrive),
 	)
 	var err error
-	if s.grpc, err = newGRPC(c.NewGRPC, append(options, limits()...)); err != nil {
+	if s.grpc, err = newGRPC(c.NewGRPC, append(options, limits(s.idle.maxRequest)...)); err != nil {
 		return nil, err
 	}
 	if err := s.register(); err != nil {
@@ -161,7 +163,7 @@ func (s *Server) identified(d *grpc.ServiceDesc) *grpc.ServiceDesc {
 		out.Methods[i] = grpc.MethodDesc{MethodName: m.MethodName, Handler: func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			info := &grpc.UnaryServerInfo{Server: srv, FullMethod: name}
 			return interceptor(ctx, nil, info, func(ctx context.Context, _ any) (any, error) {
-				receive := func(in any) error { return s.idle.receive(ctx, func() error { return dec(in) }) }
+				receive := func(in any) error { return s.idle.receive(ctx, in, dec) }
 				return m.Handler(srv, ctx, receive, nil)
 			})
 		}}

@@ -37,6 +37,7 @@ func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
+	arrivalOf(ctx).holds(len(call.Body))
 	p := paging{
 		operation: r.Operation,
 		ask:       s.do,

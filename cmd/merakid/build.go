@@ -101,7 +101,7 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 	}
 	d.server, err = service.New(service.Config{
 		Contract: contracts, Broker: b, Record: attempts, Access: access, Metrics: metrics, Log: log,
-		Reflect: loopback(c.Listen), UserAgent: c.UserAgent,
+		Reflect: loopback(c.Listen), UserAgent: c.UserAgent, MaxRequestBytes: c.MaxRequestBytes,
 		Options: []grpc.ServerOption{grpc.Creds(transport), watched.ServerOption()},
 		NewGRPC: d.underneath(c, transport, log),
 	})

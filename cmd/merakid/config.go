@@ -66,6 +66,10 @@ type Config struct {
 	// Preload lists organizations whose networks and devices are learned at
 	// start, "*" for all that the key sees. It costs a few requests for each.
 	Preload []string `yaml:"preload"`
+	// MaxRequestBytes bounds one request of a caller, also after it was decompressed.
+	// Default 4 MiB; at the most 64 MiB. Requests of one caller may take 64 MiB
+	// together, or four of the largest, those of all callers 256 MiB, or sixteen.
+	MaxRequestBytes int `yaml:"max_request_bytes"`
 	// CacheBytes bounds the answers kept for reuse. Default 32 MiB.
 	CacheBytes int64 `yaml:"cache_bytes"`
 }
@@ -250,6 +254,9 @@ func (c *Config) check() error {
 	}
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		return fmt.Errorf("log.format is %q; it takes json or text", c.Log.Format)
+	}
+	if c.MaxRequestBytes < 0 || c.MaxRequestBytes > 64<<20 {
+		return fmt.Errorf("max_request_bytes is %d; it goes from 1 to %d", c.MaxRequestBytes, 64<<20)
 	}
 	if c.CacheBytes < 0 {
 		return fmt.Errorf("cache_bytes is %d; it is not below 0", c.CacheBytes)

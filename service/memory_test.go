@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
 	"testing"
@@ -33,7 +34,7 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const kib = 1 << 10
-		h := newResponseMemory(memoryBounds{unread: 100 * kib, allUnread: 1000 * kib, patience: time.Minute})
+		h := newMemory(memoryBounds{account: 100 * kib, all: 1000 * kib, alone: true, patience: time.Minute}, errAnswersNotRead)
 		first, err := h.reserve(from("slow"), 200*kib)
 		if err != nil {
 			t.Fatal("one answer alone always fits: ", err)
@@ -81,7 +82,7 @@ func TestAnswersWaitToBeRead(t *testing.T) {
 
 // TestRoomIsGivenBack when gRPC says so, and also when it never does.
 func TestRoomIsGivenBack(t *testing.T) {
-	h := newResponseMemory(defaultMemoryBounds())
+	h := newMemory(responseBounds(), errAnswersNotRead)
 	room := func() *reservation {
 		r, err := h.reserve(from("caller"), 1<<20)
 		if err != nil {
@@ -92,16 +93,16 @@ func TestRoomIsGivenBack(t *testing.T) {
 	sent := room().answer(make([]byte, 1<<20)).buffer()
 	sent.Ref()
 	sent.Free()
-	if h.unread != 1<<20 {
-		t.Fatalf("%d bytes are held while the answer is being sent", h.unread)
+	if h.bytes != 1<<20 {
+		t.Fatalf("%d bytes are held while the answer is being sent", h.bytes)
 	}
 	sent.Free()
-	if h.unread != 0 {
-		t.Errorf("%d bytes are held after the answer has been sent", h.unread)
+	if h.bytes != 0 {
+		t.Errorf("%d bytes are held after the answer has been sent", h.bytes)
 	}
 	_ = room().answer(make([]byte, 10)).buffer() // larger as JSON
-	if h.unread != 0 {
-		t.Errorf("%d bytes are held by a small answer", h.unread)
+	if h.bytes != 0 {
+		t.Errorf("%d bytes are held by a small answer", h.bytes)
 	}
 	lose := func() mem.Buffer { return room().answer(make([]byte, 1<<20)).buffer() }
 	_ = lose()
@@ -109,7 +110,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 		runtime.GC()
 		runtime.Gosched()
 		h.mu.Lock()
-		n := h.unread
+		n := h.bytes
 		h.mu.Unlock()
 		if n == 0 {
 			return
@@ -133,45 +134,88 @@ func TestAccountIsTheCallersOrTheConnections(t *testing.T) {
 	}
 }
 
-// TestTooManyConnections: what is too much is closed, and others take its place.
-func TestTooManyConnections(t *testing.T) {
+// TestFreedRoomIsPassedOn: what one account has freed goes to another that waits for
+// it, at once, and not to whoever asks next.
+func TestFreedRoomIsPassedOn(t *testing.T) {
 	t.Parallel()
-	raw, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := limited(raw, 2)
-	defer l.Close()
-	accepted := make(chan net.Conn, 10)
-	go func() {
-		for {
-			c, err := l.Accept()
+	synctest.Test(t, func(t *testing.T) {
+		const kib = 1 << 10
+		m := newMemory(memoryBounds{account: 200 * kib, all: 250 * kib, patience: time.Minute}, errAnswersNotRead)
+		take := func(caller string, size int) *reservation {
+			room, err := m.reserve(from(caller), size)
 			if err != nil {
-				close(accepted)
-				return
+				t.Errorf("%s: %v", caller, err)
 			}
-			accepted <- c
+			return room
 		}
-	}()
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", raw.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+		large := take("large", 200*kib)
+		small := take("small", 50*kib)
+		start := time.Now()
+		var waited [2]time.Duration
+		for i := range waited {
+			go func() {
+				room := take("small", 100*kib)
+				waited[i] = time.Since(start)
+				<-time.After(10 * time.Second)
+				room.release()
+			}()
+			synctest.Wait()
 		}
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}
-	dial()
-	dial()
-	first := <-accepted
-	<-accepted
-	if _, err := dial().Read(make([]byte, 1)); err == nil {
-		t.Error("a third connection is kept")
-	}
-	_ = first.Close()
-	_ = first.Close()
-	dial()
-	if c := <-accepted; c == nil {
-		t.Error("no connection after one has gone")
-	}
+		time.Sleep(time.Second)
+		large.release()
+		small.release()
+		<-time.After(30 * time.Second)
+		if waited != [2]time.Duration{time.Second, time.Second} {
+			t.Errorf("they waited %v; there was room after 1s", waited)
+		}
+		if m.bytes != 0 || len(m.accounts) != 0 || len(m.waiting) != 0 {
+			t.Errorf("at the end %d bytes, %d accounts, %d of them waiting", m.bytes, len(m.accounts), len(m.waiting))
+		}
+	})
+}
+
+// TestWaitEndsInRoomWhereThereIsSome: at the end of its patience what waits looks once
+// more, and fails only when there is no room.
+func TestWaitEndsInRoomWhereThereIsSome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kib = 1 << 10
+		m := newMemory(memoryBounds{account: 100 * kib, all: 100 * kib, patience: time.Minute}, errAnswersNotRead)
+		first, _ := m.reserve(from("caller"), 100*kib)
+		got := make(chan error, 1)
+		go func() {
+			room, err := m.reserve(from("caller"), 100*kib)
+			got <- err
+			room.release()
+		}()
+		synctest.Wait()
+		m.mu.Lock() // the room is there, and nobody was told
+		m.take(first.account, -100*kib)
+		m.mu.Unlock()
+		if err := <-got; err != nil {
+			t.Errorf("there is room, and it says %v", err)
+		}
+	})
+}
+
+// TestManyAccountsHoldTwiceTheBoundAtMost: beyond the bound for all each account has
+// its even share.
+func TestManyAccountsHoldTwiceTheBoundAtMost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kib, all = 1 << 10, 1000 << 10
+		m := newMemory(memoryBounds{account: 500 * kib, all: all, patience: time.Minute}, errRequestsHeld)
+		var most int64
+		for caller := range 50 {
+			for range 10 {
+				ctx, cancel := context.WithTimeout(from(fmt.Sprint(caller)), time.Millisecond)
+				_, _ = m.reserve(ctx, 100*kib)
+				cancel()
+				most = max(most, m.bytes)
+			}
+		}
+		if most < all || most > 2*all {
+			t.Errorf("%d KiB are held, the bound is %d KiB", most/kib, int64(all)/kib)
+		}
+	})
 }

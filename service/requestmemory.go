@@ -1,0 +1,96 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress what they send; requestRoom counts what comes out
+	"google.golang.org/protobuf/proto"
+
+	"github.com/merakibroker/merakibroker/service/fault"
+)
+
+// slowRequest is how long a request may be on its way while another waits for room.
+const slowRequest = 10 * time.Second
+
+// requestBounds bound what requests take, from before they are read until their calls
+// have ended: a call in a queue holds its body.
+func requestBounds(maxRequest int) memoryBounds {
+	return memoryBounds{
+		account: max(64<<20, 4*int64(maxRequest)), all: max(256<<20, 16*int64(maxRequest)),
+		patience: 30 * time.Second, stall: slowRequest,
+	}
+}
+
+// errRequestsHeld is the fault of a request for which there was no room.
+var errRequestsHeld = &fault.Error{
+	Kind: fault.BudgetExhausted, Reason: "REQUESTS_HELD", RetryAfter: time.Second,
+	Detail: "the requests before this one fill the room that there is for requests; wait until some have been answered, or send less at a time",
+}
+
+// receive waits for the request of the call of ctx, by f into in. How large it is
+// nobody knows before it has been read, so room is taken for the largest that may
+// come, and what is too much is given back afterwards. A request whose data has
+// arrived is read in microseconds: waiting for room costs only those whose neighbours
+// hold requests that are large, or slow.
+func (c *idleCalls) receive(ctx context.Context, in any, f func(any) error) error {
+	a := arrivalOf(ctx)
+	if a == nil {
+		return ofCaller(ctx, f(in))
+	}
+	a.rpc = ctx
+	a.releaseRequest() // of the message before this one, on a stream of several
+	if err := c.enter(a); err != nil {
+		return err
+	}
+	room, err := c.requests.reserve(ctx, c.requestRoom(ctx))
+	if err == nil {
+		c.mu.Lock()
+		a.room, a.receiving = room, time.Now()
+		c.mu.Unlock()
+		err = ofCaller(ctx, f(in))
+		room.resize(sizeOf(in))
+	}
+	if ended := c.leave(a); ended != nil {
+		return ended
+	}
+	return err
+}
+
+// requestRoom is what reading the request may take at the most. A compressed one is
+// there twice while it is decompressed, each time within the bound of one message.
+func (c *idleCalls) requestRoom(ctx context.Context) int {
+	stream, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ RecvCompress() string })
+	if ok && stream.RecvCompress() != "" && stream.RecvCompress() != "identity" {
+		return 2 * c.maxRequest
+	}
+	return c.maxRequest
+}
+
+// sizeOf is what a message takes that was received.
+func sizeOf(in any) int {
+	switch in := in.(type) {
+	case *frame:
+		return len(in.wire())
+	case proto.Message:
+		return proto.Size(in)
+	}
+	return 0
+}
+
+// holds says that the call's request takes so many bytes now, in the form in which it
+// will be sent on.
+func (a *arrival) holds(bytes int) {
+	if a != nil && a.room != nil {
+		a.room.resize(bytes)
+	}
+}
+
+// releaseRequest gives back the room of a call that has ended.
+func (a *arrival) releaseRequest() {
+	if a != nil {
+		a.room.release()
+		a.room = nil
+	}
+}
