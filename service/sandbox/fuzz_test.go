@@ -3,6 +3,7 @@ package sandbox
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,3 +73,41 @@ type discard struct{ header http.Header }
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
+
+// The cache keeps what was used last, and never more bytes than its bound.
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	var c cache
+	c.init()
+	body := make([]byte, 64<<10)
+	first := cacheKey{path: "/first"}
+	c.put(&first, 1, &response{body: body})
+	for i := range 3000 { // 190 MiB
+		c.put(&cacheKey{path: "/" + strconv.Itoa(i)}, 1, &response{body: body})
+		if c.get(&first, 1) == nil {
+			t.Fatalf("what is used all the time was dropped after %d", i)
+		}
+	}
+	total := 0
+	for i := range c.shards {
+		n := 0
+		for _, k := range c.shards[i].kept.Keys() {
+			e, _ := c.shards[i].kept.Peek(k)
+			n += e.size(k)
+		}
+		if n != c.shards[i].bytes {
+			t.Errorf("shard %d counts %d bytes and keeps %d", i, c.shards[i].bytes, n)
+		}
+		total += n
+	}
+	if total > cacheBytes || total < cacheBytes/2 {
+		t.Errorf("%d bytes are kept", total)
+	}
+	if c.get(&first, 2) != nil {
+		t.Error("an old answer is given")
+	}
+	c.reset()
+	if c.get(&first, 1) != nil || c.shards[0].bytes != 0 {
+		t.Error("the reset left something")
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
@@ -193,19 +195,18 @@ func (s *Sandbox) shown(c *request, doc *resource, shape *document.Shape, made f
 	return document.Overlay(document.DecodeObject(made(nil)), stored, doc.shape, shape)
 }
 
-// Answers are kept encoded: a benchmark is to measure the broker, not this.
+// Encoded answers are kept for the next request of the same, so that a benchmark
+// measures the broker and not the sandbox.
 const (
-	// cacheBytes bounds what is kept, as two generations of half of it each: the
-	// elder is dropped whole when the younger is full.
-	cacheBytes  = 32 << 20
+	cacheBytes  = 32 << 20 // of all shards together
 	cacheShards = 16
-	// An entry costs something beside its body: key, map and headers, in bytes.
+	// cacheOverhead is what an entry costs beside its body: key, map, headers, in bytes.
 	cacheOverhead = 256
 )
 
 type cacheKey struct {
 	route             int
-	org               string // who owns what the path names: version below is its count
+	org               string // the owner of what the path names: version below is the owner's count
 	tls               bool
 	host, path, query string
 }
@@ -215,17 +216,23 @@ type cached struct {
 	response *response
 }
 
+func (e cached) size(k cacheKey) int {
+	return len(e.response.body) + len(k.path) + len(k.query) + cacheOverhead
+}
+
 type cache struct{ shards [cacheShards]cacheShard }
 
 type cacheShard struct {
-	mu           sync.Mutex
-	young, elder map[cacheKey]cached
-	bytes        int
+	mu    sync.Mutex
+	kept  *simplelru.LRU[cacheKey, cached]
+	bytes int
 }
 
 func (c *cache) init() {
 	for i := range c.shards {
-		c.shards[i].young = make(map[cacheKey]cached)
+		s := &c.shards[i]
+		dropped := func(k cacheKey, e cached) { s.bytes -= e.size(k) }
+		s.kept, _ = simplelru.NewLRU(cacheBytes/cacheShards/cacheOverhead, dropped) // the size is above zero: cannot fail
 	}
 }
 
@@ -238,12 +245,7 @@ func (c *cache) get(k *cacheKey, version uint64) *response {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.young[*k]
-	if !ok {
-		if e, ok = s.elder[*k]; ok {
-			s.add(k, e)
-		}
-	}
+	e, ok := s.kept.Get(*k)
 	if !ok || e.version != version {
 		return nil
 	}
@@ -254,22 +256,19 @@ func (c *cache) put(k *cacheKey, version uint64, a *response) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.add(k, cached{version, a})
-}
-
-func (s *cacheShard) add(k *cacheKey, e cached) {
-	size := len(e.response.body) + len(k.path) + len(k.query) + cacheOverhead
-	if s.bytes += size; s.bytes > cacheBytes/2/cacheShards {
-		s.elder, s.young, s.bytes = s.young, make(map[cacheKey]cached), size
+	e := cached{version, a}
+	s.kept.Remove(*k)
+	s.kept.Add(*k, e)
+	for s.bytes += e.size(*k); s.bytes > cacheBytes/cacheShards && s.kept.Len() > 1; {
+		s.kept.RemoveOldest()
 	}
-	s.young[*k] = e
 }
 
 func (c *cache) reset() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.young, s.elder, s.bytes = make(map[cacheKey]cached), nil, 0
+		s.kept.Purge()
 		s.mu.Unlock()
 	}
 }
