@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What the Dashboard says; the words are the documented ones where there are any.
+// What the Dashboard says, in the documented words where there are any.
 const (
 	saysMissingKey = "Missing API key"
 	saysWrongKey   = "Invalid API key"
@@ -18,9 +18,9 @@ const (
 	saysDisabled   = "To make requests you must first enable API access via https://n1.meraki.com/o/XXXXXX/manage/organization/edit"
 )
 
-// screen counts a request and lets it pass; what it gives back instead is the refusal.
-// The order is that of the real thing as far as it shows: the proxy's limit by
-// address, the key, the organization, its budget.
+// screen counts a request. It gives the refusal, or nil when the request passes.
+// The order is the Dashboard's, as far as it can be seen: the proxy's limit by
+// address, the key, the organization, the organization's budget.
 func (s *Sandbox) screen(c *request) *response {
 	a := c.org
 	a.mu.Lock()

@@ -37,13 +37,13 @@ type request struct {
 	values       url.Values
 	store        [6]document.Param
 	extraTime    time.Duration    // how long it takes beside the latency
-	later        func() *response // the answer when that time is over; nil: the one that was given at once
+	later        func() *response // gives the answer when that time is over; nil: there is an answer at once
 	job          *job             // what a POST started
 	created      string           // the id of what a POST made
 	undocumented bool             // AnyPath answers it
 	inBatch      bool             // an action of a batch
 	done         func()           // when it is over
-	// underway: the answer shows something that time will change.
+	// underway says that the answer will change by itself, and is not to be cached.
 	underway bool
 }
 
@@ -119,7 +119,7 @@ func (s *Sandbox) api(w http.ResponseWriter, r *http.Request, rest, listener str
 	write(w, a, c.id)
 }
 
-// wait lets time pass; false when the client left first.
+// wait lets time pass. It gives false when the client leaves first.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -212,7 +212,7 @@ func (c *request) queryValue(name string) string {
 	return c.query().Get(name)
 }
 
-// base is the scheme and host that the client used, or the one that it is told to use.
+// base is the scheme and host for links: LinkBase, or what the client used.
 func (c *request) base() string {
 	if b := c.s.opts.LinkBase; b != "" {
 		return b
@@ -249,7 +249,7 @@ func refusal(status int, messages ...string) *response {
 	return &response{status: status, body: document.Encode(map[string]any{"errors": messages})}
 }
 
-// pageNotFound is what a path that is no operation gets: a page, not JSON.
+// pageNotFound answers a path that is no operation: with a page, not with JSON.
 func pageNotFound() *response {
 	return &response{status: http.StatusNotFound, ctype: "text/html; charset=utf-8", body: []byte(htmlNotFound)}
 }

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Bounds of what the outside application can be told.
+// Bounds of what POST /_sim/outside takes.
 const (
 	mostOutsideRate    = 1e6
 	mostOutsideSeconds = 86400
 )
 
-// control serves the sandbox's own pages. They need no key and spend nothing.
+// control serves the sandbox's own pages, which need no key and spend nothing.
 func (s *Sandbox) control() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /_sim/{$}", s.help)

@@ -17,11 +17,11 @@ type FaultKind string
 // everything that damages an answer.
 const (
 	// FaultStatus answers Status with Body. After: executed first. Status 0 with
-	// After: the real answer in another dress (Gzip, ContentType, Body).
+	// After: the real answer, changed by Gzip, ContentType or Body.
 	FaultStatus FaultKind = "status"
 	// FaultDelay answers as it would have, Delay later.
 	FaultDelay FaultKind = "delay"
-	// FaultSlow lets the body dribble over Delay.
+	// FaultSlow sends the body in parts over Delay.
 	FaultSlow FaultKind = "slow"
 	// FaultCut announces more bytes than come.
 	FaultCut FaultKind = "cut"
@@ -148,8 +148,8 @@ func (m *Mix) check() error {
 	return nil
 }
 
-// A Script is faults that strike in order, one request each, where a request
-// matches. A script that is used up is gone.
+// A Script is a list of faults: each matching request meets the next of them. A
+// script that is used up is gone.
 type Script struct {
 	// What it matches: all that are given.
 	Operation string `json:"operation,omitempty"`
@@ -197,7 +197,7 @@ func (f *faults) set(m Mix) {
 	}
 }
 
-// next gives the fault that strikes a call; nil for none. Scripts go first.
+// next gives the fault that a request meets; nil for none. Scripts go first.
 func (f *faults) next(c *request) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()

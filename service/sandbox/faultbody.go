@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Pages that come from in front of the Dashboard, or from its web side.
+// Pages that the proxy in front of the Dashboard sends, or its web site.
 const (
 	htmlTooMany = "<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body>\r\n<center><h1>429 Too Many Requests</h1></center>\r\n" +
 		"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
@@ -13,7 +13,7 @@ const (
 		"<html xmlns=\"http://www.w3.org/1999/xhtml\">\n<head><title>Page not found</title></head>\n<body><h1>This page does not exist.</h1></body>\n</html>\n"
 )
 
-// A body is what an answer carries in place of its own.
+// A bodyShape is a body that an answer carries in place of its own.
 type bodyShape struct {
 	name, ctype string
 	text        func(status string) string
@@ -22,7 +22,7 @@ type bodyShape struct {
 func says(text string) func(string) string { return func(string) string { return text } }
 
 // bodies are the shapes of error bodies, those seen in the wild and those that a
-// client has to survive anyway. %s is the status as words.
+// client has to survive anyway. The text gets the status in words.
 var bodies = []bodyShape{
 	{"errors", "", func(s string) string { return `{"errors":["` + s + `","a second message"]}` }},
 	{"errors-empty", "", says(`{"errors":[]}`)},

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// foreignHost is where a redirect leads that must not be followed with the key.
-// The name is reserved: it never resolves.
+// foreignHost is the target of a redirect that nobody may follow with the key. The
+// top-level domain is reserved (RFC 2606): the name never resolves.
 const foreignHost = "https://dashboard.invalid"
 
-// inject answers a request as the fault has it. What the vendor's telemetry misses:
-// 502 and 504, and what was lost before the Dashboard saw it.
+// inject answers a request as the fault says. The vendor's telemetry does not have
+// a 502, a 504, and what was lost before it was executed.
 func (s *Sandbox) inject(w http.ResponseWriter, c *request, a *response, f *Fault) {
 	ctx := c.r.Context()
 	delay := time.Duration(f.Delay)
@@ -161,7 +161,7 @@ func writeUntyped(w http.ResponseWriter, a *response, id string) {
 	_, _ = w.Write(a.body)
 }
 
-// slowParts is in how many parts a slow body comes.
+// slowParts is the number of parts in which a slow body comes.
 const slowParts = 8
 
 func writeSlowly(w http.ResponseWriter, c *request, a *response, d time.Duration) {

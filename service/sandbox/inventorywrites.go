@@ -9,10 +9,11 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
-// nobody is the state that answers for /organizations itself.
+// nobody is the orgState of the requests that no organization pays for, such as
+// /organizations.
 func (s *Sandbox) nobody() *orgState { return s.orgState(-1) }
 
-// store keeps a new organization or network, with what was sent laid over it.
+// keepNew stores a new organization or network, with what was sent laid over it.
 func (s *Sandbox) keepNew(c *request, d *answerForm, at inventory.Entity, path, id string) *response {
 	m := document.Builder{Inventory: s.inventory, At: at, Key: d.key, ID: id}
 	o := document.DecodeObject(m.Object(nil, d.shape, s.seed(path), d.subject, 0))
@@ -136,8 +137,8 @@ func (s *Sandbox) combineNetworks(c *request, d *answerForm) *response {
 	return &response{status: d.status, body: d.build(nil, m, s.seed("/networks/"+s.inventory.NetworkID(g)))}
 }
 
-// moveNetwork gives a network to another organization. What is wrong with the
-// request is told in the answer of a success, as the vendor does.
+// moveNetwork gives a network to another organization. As with the vendor, a
+// request that cannot be is answered 201, with the reason in the result.
 func (s *Sandbox) moveNetwork(c *request, d *answerForm) *response {
 	body := c.object()
 	p, ok := s.inventory.Network(document.TextAt(body, "network.id"))
@@ -174,7 +175,7 @@ func (s *Sandbox) moveNetwork(c *request, d *answerForm) *response {
 
 // claimDevices puts devices of the inventory into a network. A device of another
 // network fails alone, or with addAtomically (the default) fails everything. A
-// serial that this world does not know is new hardware: welcome, and nowhere.
+// serial that the sandbox does not know is accepted and has no effect.
 func (s *Sandbox) claimDevices(c *request, d *answerForm) *response {
 	body := c.object()
 	var placed []int

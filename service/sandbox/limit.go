@@ -25,8 +25,7 @@ type outside struct {
 	from, until time.Time
 }
 
-// whole is how short of one a token may be and still count: additions of
-// fractions of seconds do not come out even.
+// whole is what counts as one token: sums of fractions of seconds are not exact.
 const whole = 1 - 1e-9
 
 // take spends one token at an instant; false when there is none.
@@ -47,8 +46,8 @@ func (b *bucket) again(rate float64) time.Duration {
 	return time.Duration((1 - b.tokens) / rate * float64(time.Second))
 }
 
-// advance refills the bucket up to an instant. An instant before the last one is
-// that one.
+// advance refills the bucket up to an instant. When the clock goes back, nothing
+// changes.
 func (b *bucket) advance(now time.Time, rate, burst float64) {
 	if b.last.IsZero() {
 		b.tokens, b.last = burst, now
@@ -61,7 +60,7 @@ func (b *bucket) advance(now time.Time, rate, burst float64) {
 		b.last = now
 		return
 	}
-	// The rate of the outside changes where one comes or goes.
+	// The rate that others take changes at the times when one comes or goes.
 	var steps []time.Time
 	for _, o := range b.outside {
 		for _, t := range [...]time.Time{o.from, o.until} {
@@ -98,8 +97,8 @@ type meter struct {
 }
 
 // count takes note of an arrival. The worst overdraft is the maximum over all
-// windows of (arrivals - (rate x length + burst)): the level of a bucket that may
-// run below zero is just that, with the sign turned.
+// windows of (arrivals - (rate x length + burst)). A bucket that may run below
+// zero has this number as its lowest level, with the sign turned.
 func (m *meter) count(now time.Time, rate, burst float64) {
 	if m.last.IsZero() {
 		m.level, m.last = burst, now

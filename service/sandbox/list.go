@@ -88,7 +88,7 @@ func (s *Sandbox) madeRows(c *request, d *answerForm) int {
 
 func (l *listing) len() int { return len(l.world) + l.made + len(l.created) + len(l.keys) }
 
-// key is what identifies row i, and what pages go by.
+// key identifies row i. It is the token of pages, too.
 func (l *listing) key(i int) string {
 	e := l.c.s.inventory
 	if l.custom != nil {
@@ -154,9 +154,9 @@ func (l *listing) find(key string) (int, bool) {
 	return 0, false
 }
 
-// place is where row i is: the thing itself, or for a row that is made up some
-// network and device of the caller's, so that ids in it lead somewhere.
-func (l *listing) place(i int) inventory.Entity {
+// entity is what row i speaks of: the thing itself, or for a row that is made up
+// some network and device of the organization, so that its ids can be asked for.
+func (l *listing) entity(i int) inventory.Entity {
 	e, at := l.c.s.inventory, l.c.at
 	if l.world != nil {
 		var p inventory.Entity
@@ -181,7 +181,7 @@ func (l *listing) row(dst []byte, i int) []byte {
 	}
 	s, key := l.c.s, l.key(i)
 	path := l.base + key
-	m := document.Builder{Inventory: s.inventory, At: l.place(i), Params: l.c.params, Key: l.d.key, ID: key}
+	m := document.Builder{Inventory: s.inventory, At: l.entity(i), Params: l.c.params, Key: l.d.key, ID: key}
 	m.APIDisabled = m.At.Org >= 0 && s.disabled[s.inventory.OrgID(m.At.Org)]
 	if l.events {
 		m.Key = "occurredAt"
@@ -197,15 +197,15 @@ func (l *listing) row(dst []byte, i int) []byte {
 	return append(dst, document.Encode(s.shown(l.c, doc, l.d.row, made))...)
 }
 
-// filters are the query parameters by which collections can be narrowed, and
-// where in a row each is looked up. Others are accepted and change nothing.
+// filters are the query parameters that narrow collections, each with the
+// properties of a row that it is compared with. Other parameters change nothing.
 var filters = map[string][]string{
 	"serials": {"serial", "device.serial"}, "networkIds": {"networkId", "network.id"}, "macs": {"mac", "device.mac"}, "models": {"model", "device.model"},
 	"serial": {"serial", "device.serial"}, "mac": {"mac", "device.mac"}, "model": {"model", "device.model"}, "name": {"name", "device.name"},
 	"productTypes": {"productType", "productTypes", "device.productType"}, "tags": {"tags"}, "moveIds": {"moveId"},
 }
 
-// A rowFilter is what a query asks of the rows: for each place, one of some values.
+// A rowFilter is what a query asks of the rows. All conditions must hold.
 type rowFilter []condition
 
 type condition struct {

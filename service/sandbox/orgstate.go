@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// An orgState is what the sandbox knows about one organization's requests. The
-// one of number -1 belongs to requests that no organization pays for.
+// An orgState is what the sandbox keeps for one organization: its bucket, its
+// counts, its running batches. Number -1 is for requests that no organization
+// pays for.
 type orgState struct {
 	id      string
 	version atomic.Uint64 // counts what was written
@@ -50,7 +51,7 @@ func (c *counts) answer(status int) {
 	c.status[status]++
 }
 
-// orgState finds an organization's account.
+// orgState finds the state of an organization, and makes it when there is none.
 func (s *Sandbox) orgState(org int) *orgState {
 	if a, ok := s.orgStates.Load(org); ok {
 		return a.(*orgState)
@@ -63,8 +64,8 @@ func (s *Sandbox) orgState(org int) *orgState {
 	return a.(*orgState)
 }
 
-// operation finds the counts of one operation of the account; -1 is for paths
-// that are no operation.
+// operation finds the counts of one operation; nil is for paths that are no
+// operation.
 func (a *orgState) operation(r *route) *counts {
 	i := -1
 	if r != nil {
@@ -106,8 +107,8 @@ func (a *orgState) limited(r *route, by limiter) {
 	}
 }
 
-// written counts a write that took effect, and makes what is kept of the
-// organization's answers old.
+// written counts a write that took effect. The answers of the organization that
+// the cache holds are old from then on.
 func (a *orgState) written(r *route) {
 	a.version.Add(1)
 	a.mu.Lock()
@@ -116,8 +117,8 @@ func (a *orgState) written(r *route) {
 	a.operation(r).executed++
 }
 
-// finish closes a request: status 0 is no answer at all. It is called before the
-// answer leaves, so that whoever has the answer finds it counted.
+// finish counts the answer of a request; status 0 is no answer at all. It is called
+// before the answer leaves, so that a client which has the answer finds it counted.
 func (s *Sandbox) finish(c *request, status int, unseen bool) {
 	if c.done != nil {
 		c.done()

@@ -52,8 +52,8 @@ func (s *Sandbox) perform(c *request) *response {
 	return s.write(c, d)
 }
 
-// readBody reads the body as JSON: an object, or where the operation's body is
-// another value, that.
+// readBody reads the body as JSON. It is an object, except where the operation's
+// body is another value.
 func (c *request) readBody() *response {
 	if len(c.body) == 0 {
 		return nil
@@ -101,8 +101,8 @@ func (s *Sandbox) read(c *request, d *answerForm) *response {
 	return a
 }
 
-// resource is the path under which a thing is kept. The inventory and
-// /devices/{serial} show one and the same device.
+// resource is the path under which the store keeps what a request is about. The
+// inventory's operation and /devices/{serial} show one and the same device.
 func (c *request) resource() string {
 	if c.route.op.GetId() == "getOrganizationInventoryDevice" {
 		return "/devices/" + c.param("serial")
@@ -130,12 +130,12 @@ func (s *Sandbox) single(c *request, d *answerForm) *response {
 	return &response{status: d.status, body: document.Encode(s.shown(c, doc, d.shape, made)), cacheable: true}
 }
 
-// writtenOnly says whether the thing at a path can only be there because it was written.
+// writtenOnly says whether a path exists only after a write: nothing is made up there.
 func (s *Sandbox) writtenOnly(c *request) bool {
 	return strings.Contains(c.path, "/actionBatches/")
 }
 
-// builder prepares to make up the thing that a call is about.
+// builder prepares to make up what a request is about.
 func (s *Sandbox) builder(c *request, d *answerForm) document.Builder {
 	m := document.Builder{Inventory: s.inventory, At: c.at, Params: c.params, APIDisabled: s.disabled[c.org.id]}
 	if n := len(c.params); n > 0 && strings.HasSuffix(c.route.op.GetPath(), "}") && d.rows == nil {
@@ -149,7 +149,7 @@ func (s *Sandbox) builder(c *request, d *answerForm) document.Builder {
 }
 
 // rowOf guesses which row of its collection an id belongs to, so that a resource
-// speaks of the same network alone as in the list.
+// names the same network when it is read alone and when it is listed.
 func rowOf(p document.Param) int {
 	v, ok := inventory.ParseNumber(p.Value)
 	switch {
@@ -163,7 +163,7 @@ func rowOf(p document.Param) int {
 	return int(v % 1_000_000)
 }
 
-// made writes the thing at a path as it was before anyone wrote to it.
+// made writes the resource of a path as it was before the first write.
 func (s *Sandbox) made(dst []byte, c *request, d *answerForm, path string) []byte {
 	m := s.builder(c, d)
 	return d.build(dst, m, s.seed(path))

@@ -11,8 +11,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
-// What a route answers, read from its response descriptor when the first
-// request for it arrives: the daemon starts with nearly a thousand of them.
+// An answerForm is what a route answers. It is read from the response descriptor
+// when the first request arrives: the contract has nearly a thousand routes.
 type answerForm struct {
 	shape *document.Shape // of the response; nil: no content
 	doc   *document.Field // the field that is the whole document; nil: the object is
@@ -23,8 +23,7 @@ type answerForm struct {
 	key     string
 	subject document.Subject // whom a row, or the resource, speaks of
 	// item is the node of one row's own path, where the collection has one.
-	item *node
-	// create is, of a POST, the property that takes the new resource's id.
+	item   *node
 	param  string // the name of the parameter of item
 	status int    // on success
 	style  apiv1.PagingStyle
@@ -155,9 +154,10 @@ func lastParam(n *node) string {
 	return ""
 }
 
-// Which status a success has: 200 for GET and PUT, 201 for POST, 204 for DELETE
-// and for what has no content. These differ in the vendor's document (1.73.0),
-// and the contract does not carry it: to a caller of the broker they are one.
+// otherCodes are the statuses of successes that differ from the rule: 200 for GET
+// and PUT, 201 for POST, 204 for DELETE and for what has no content. They come
+// from the vendor's document (1.73.0). The contract does not carry them, because a
+// caller of the broker sees no difference.
 var otherCodes = map[string]int{
 	"generateAdministeredIdentitiesMeApiKeys": 202, "revokeAdministeredIdentitiesMeApiKeys": 202, "blinkDeviceLeds": 202, "clipDeviceCamera": 202,
 	"generateDeviceCameraSnapshot": 202, "rebootDevice": 202, "provisionOrganizationCampusGatewayClusters": 202, "batchOrganizationSaseConnectorsDelete": 202,

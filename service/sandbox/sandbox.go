@@ -15,16 +15,16 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
-// Options say what world is simulated and how it misbehaves. The zero value is
-// a small world with the real limits and no faults.
+// Options say what there is in the simulated Dashboard and how it misbehaves. The
+// zero value has few organizations, the real limits, and no faults.
 type Options struct {
-	// The size of the world: 3 organizations of 4 networks of 5 devices where 0;
+	// How much there is: 3 organizations of 4 networks of 5 devices where 0;
 	// none where negative. Ten thousand organizations cost nothing until asked for.
 	Organizations, NetworksPerOrganization, DevicesPerNetwork int
 	// Rows of a collection that is made up (not organizations, networks, devices);
 	// 0: 3, and 7 to 12 where the collection is paginated.
 	Rows int
-	// Seed changes every made-up value, the jitter and the faults.
+	// Seed begins every made-up value, the jitter and the choice of faults.
 	Seed uint64
 
 	// Keys maps API keys to the organizations that they reach; an empty list
@@ -68,10 +68,10 @@ type Options struct {
 	// LinkRelations is how Link headers write their relations: bare, as documented
 	// (where empty), "quoted", or "mixed", which differs from operation to operation.
 	LinkRelations string
-	// LinkBase is the scheme and host in Link headers; the one that was asked where empty.
+	// LinkBase is the scheme and host in Link headers; those of the request where empty.
 	LinkBase string
 
-	// Observe is told of every request when it arrives.
+	// Observe is called with every request when it arrives.
 	Observe func(Arrival)
 	// Now is the time; time.Now where nil.
 	Now func() time.Time
@@ -113,7 +113,7 @@ type Sandbox struct {
 	wire       atomic.Pointer[Wire]
 	rejections rejections
 	jobs       jobScripts
-	// alone is held by what happens without a request, and shared by requests.
+	// alone is locked for an effect, and read-locked for the execution of a request.
 	alone  sync.RWMutex
 	outage atomic.Int64 // until when, in Unix nanoseconds; everything fails
 
@@ -130,7 +130,7 @@ func New(c *contract.Contract, opts Options) (*Sandbox, error) {
 		return nil, errors.New("sandbox: jitter, latency, rates and rows cannot be negative")
 	}
 	if opts.Rows > mostRows || opts.Organizations > mostOrganizations || opts.NetworksPerOrganization > mostRows || opts.DevicesPerNetwork > mostRows {
-		return nil, errors.New("sandbox: the world is too large: at most 1,000,000 organizations, 100,000 networks each, 100,000 devices and rows each")
+		return nil, errors.New("sandbox: the numbers are too large: at most 1,000,000 organizations, 100,000 networks each, 100,000 devices and rows each")
 	}
 	if l := opts.LinkRelations; l != "" && l != "quoted" && l != "mixed" {
 		return nil, fmt.Errorf("sandbox: relations of links are quoted, mixed, or bare where empty, not %q", l)
@@ -180,7 +180,7 @@ func (o *Options) times() Times {
 	}
 }
 
-// Bounds of a world: ids are arithmetic, and must not run into each other.
+// Bounds of a layout: ids are arithmetic, and must not run into each other.
 const (
 	mostOrganizations = 1_000_000
 	mostRows          = 100_000
@@ -241,8 +241,8 @@ func (s *Sandbox) HandlerAt(address string) http.Handler {
 	})
 }
 
-// OrganizationID names organization i, NetworkID its network n, Serial that one's
-// device d: what a benchmark asks for without listing first.
+// OrganizationID names organization i. Tests and benchmarks need ids without
+// listing first.
 func (s *Sandbox) OrganizationID(i int) string { return s.inventory.OrgID(i) }
 
 // NetworkID names network n of organization i.
@@ -255,7 +255,7 @@ func (s *Sandbox) Serial(i, n, d int) string {
 	return s.inventory.Serial((i*s.opts.NetworksPerOrganization+n)*s.opts.DevicesPerNetwork + d)
 }
 
-// seed is where the values of the thing at a path begin.
+// seed begins the values of the resource at a path.
 func (s *Sandbox) seed(path string) uint64 { return document.Mix(document.Hash(path) ^ s.opts.Seed) }
 
 // upTo draws a time below d.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Stats is what really arrived: the truth that tests and benchmarks compare with.
+// Stats is what really arrived. Tests and benchmarks compare with it.
 type Stats struct {
 	Since time.Time `json:"since"`
 	Now   time.Time `json:"now"`
@@ -93,10 +93,10 @@ func (c *Count) add(o Count) {
 	}
 }
 
-// Stats gives the truth so far. Organizations that nobody asked about are left out.
+// Stats gives what has arrived so far. Organizations without requests are left out.
 func (s *Sandbox) Stats() Stats { return s.statsOf("", true) }
 
-// Organization gives one organization's part of it.
+// Organization gives the statistics of one organization.
 func (s *Sandbox) Organization(id string) OrganizationStats {
 	return s.statsOf(id, false).Organizations[id]
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
-// Bounds of what is remembered. The oldest goes first; a test that writes more
-// than this wants a sandbox of its own.
+// Bounds of what is remembered. The oldest goes first.
 const (
 	mostDocuments  = 200_000
 	mostExecutions = 500_000
@@ -146,7 +145,7 @@ func (s *store) remove(path string) bool {
 	return true
 }
 
-// forget drops what was written at a path, which then is as it was at first.
+// forget drops what was written at a path. The path shows its made-up resource again.
 func (s *store) forget(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/document"
 )
 
-// The Dashboard's own telemetry: what really reached it, and nothing else. A 502
-// and a 504 from the proxy, a reset, a 429 for the address are not in it.
+// The Dashboard's own telemetry has what reached the Dashboard. A 502 and a 504 from
+// the proxy, a reset, and a 429 for the address are not in it.
 
 const (
 	// finest is the telemetry's resolution, mostSpan how far back it reaches.
@@ -32,7 +32,7 @@ var overviewCodes = []int{
 	409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500,
 }
 
-// intervalCounts counts an organization's requests by interval; the account's lock guards it.
+// intervalCounts counts an organization's requests by interval; the lock of the orgState guards it.
 type intervalCounts struct{ of map[intervalKey]int }
 
 type intervalKey struct {

@@ -63,8 +63,8 @@ func (s *Sandbox) remove(c *request, d *answerForm) *response {
 	return &response{status: d.status}
 }
 
-// readForm is the form of the GET for what a write changes: the stored form is
-// the one that reads show.
+// readForm is the form of the GET for what a write changes. Resources are stored
+// in that form.
 func (s *Sandbox) readForm(n *node, d *answerForm) *answerForm {
 	if n != nil && n.route[verbGet] != nil {
 		if g := s.form(n.route[verbGet]); g.rows == nil && g.doc == nil && g.shape != nil {
@@ -92,7 +92,7 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 	patch, _ := keep.shape.Conform(c.object())
 	if p, ok := patch.(map[string]any); ok {
 		if strings.HasSuffix(c.route.op.GetPath(), "}") {
-			delete(p, keep.key) // who it is, its path says
+			delete(p, keep.key) // the path says which one it is
 		}
 		now = document.Merge(now, p)
 	}
@@ -101,8 +101,8 @@ func (s *Sandbox) put(c *request, d *answerForm) *response {
 	return s.respondWith(c, d, doc, c.path)
 }
 
-// post creates a row where the collection has rows that can be read, and is an
-// action otherwise.
+// post creates a row where the rows of the collection can be read. Otherwise it is
+// an action.
 func (s *Sandbox) post(c *request, d *answerForm) *response {
 	n := c.route.node
 	if d.param != "" {
@@ -183,8 +183,8 @@ func (s *Sandbox) respondWith(c *request, d *answerForm, doc *resource, path str
 	return a
 }
 
-// echo answers a write that leaves nothing to be read: what was sent is shown
-// again where the answer has a place for it.
+// echo answers a write that leaves nothing to be read. What was sent is shown
+// again in the properties of the answer that can take it.
 func (s *Sandbox) echo(c *request, d *answerForm) *response {
 	a := &response{status: d.status}
 	if d.shape == nil || d.status == http.StatusNoContent {

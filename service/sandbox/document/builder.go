@@ -8,12 +8,12 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
-// deepest is how far objects nest in an answer that is made up; no documented
-// one goes as far.
+// deepest is how far objects nest in a made-up answer. No documented answer goes
+// as far.
 const deepest = 12
 
-// A Builder makes one document: the values come from the seed and the names of
-// the fields, so that two operations that show the same thing agree on it.
+// A Builder makes one document. The values come from a seed and the names of the
+// fields, so that two operations which show the same thing agree about it.
 type Builder struct {
 	Inventory   *inventory.Inventory
 	At          inventory.Entity
@@ -96,7 +96,7 @@ func (m *Builder) Field(dst []byte, f *Field, h uint64, w Subject, depth int) []
 	return m.Single(dst, f, h, depth)
 }
 
-// requested gives the value that an object shows because the request named it.
+// requested gives the value of a field that the request's path has named.
 func (m *Builder) requested(name string) (string, bool) {
 	if m.Key == name && m.Key != "" {
 		return m.ID, true

@@ -44,8 +44,8 @@ func Encode(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Merge lays a written object over the stored one: objects into each other,
-// everything else replaced, null deletes.
+// Merge lays a written object over the stored one: objects are merged, everything
+// else is replaced, null deletes.
 func Merge(old, patch map[string]any) map[string]any {
 	if old == nil {
 		old = map[string]any{}
@@ -87,6 +87,7 @@ func (s *Shape) Conform(v any) (any, bool) {
 	return out, true
 }
 
+// Conform is the same for one field.
 func (f *Field) Conform(v any) (any, bool) {
 	switch {
 	case v == nil:
@@ -166,7 +167,7 @@ func (f *Field) conformSingle(v any) (any, bool) {
 }
 
 // Overlay lays a stored resource, written in one shape, over a document that was
-// made in another: what the stored one could show, it alone decides.
+// made in another. What the stored shape has comes from the stored resource alone.
 func Overlay(made, stored map[string]any, storedShape, shown *Shape) map[string]any {
 	for k := range made {
 		if storedShape.Find(k) != nil {
@@ -194,7 +195,7 @@ func Text(v any) string {
 	return ""
 }
 
-// number64 is a whole number as decoded JSON has it.
+// Number is a whole number as decoded JSON has it.
 func Number(n int) json.Number { return json.Number(strconv.Itoa(n)) }
 
 // TextAt follows a path of properties.
@@ -224,7 +225,7 @@ func Texts(v any) []string {
 	return out
 }
 
-// objectOf gives a value as an object; nil when it is something else.
+// Object gives a value as an object; nil when it is something else.
 func Object(v any) map[string]any {
 	o, _ := v.(map[string]any)
 	return o

@@ -2,7 +2,7 @@ package document
 
 import "github.com/merakibroker/merakibroker/service/sandbox/inventory"
 
-// Subject is whom an object speaks of: its id and name are then the world's.
+// Subject is what an object speaks of. Its id and name then come from the inventory.
 type Subject uint8
 
 const (
@@ -24,7 +24,7 @@ func subjectOf(field string) Subject {
 	return SubjectNone
 }
 
-// special marks the fields whose value the world knows.
+// special marks the fields whose value the inventory knows.
 type special uint8
 
 const (
@@ -53,7 +53,8 @@ var specials = map[string]special{
 	"total": specialTotal, "remaining": specialRemaining, "api": specialAPI,
 }
 
-// known writes the value of a field that the world knows; false when it does not.
+// known writes the value of a field from the inventory; false when the inventory
+// does not know it.
 func (m *Builder) known(dst []byte, f *Field, w Subject) ([]byte, bool) {
 	p := &m.At
 	text := ""

@@ -45,6 +45,7 @@ type Shape struct {
 	list *Field
 }
 
+// A Field is a property of the JSON object.
 type Field struct {
 	Name     string // on the wire
 	Key      []byte // "name":
@@ -58,16 +59,16 @@ type Field struct {
 	Sub      *Shape
 }
 
-// shapeSet keeps each message's shape. A message is compiled when first asked for.
+// Shapes keeps each message's shape. A message is compiled when first asked for.
 type Shapes struct {
 	mu sync.Mutex
 	of map[protoreflect.FullName]*Shape
 }
 
-// NewShapes keeps nothing yet.
+// NewShapes gives a set without shapes.
 func NewShapes() *Shapes { return &Shapes{of: make(map[protoreflect.FullName]*Shape)} }
 
-// get gives the shape of a message.
+// Of gives the shape of a message.
 func (s *Shapes) Of(m protoreflect.MessageDescriptor) *Shape {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +138,7 @@ func (s *Shapes) field(fd protoreflect.FieldDescriptor, name string) Field {
 	return f
 }
 
-// Binding reads a field's name on the wire, and the location that it insists on.
+// Binding reads a field's name on the wire, and its location where the option has one.
 func Binding(fd protoreflect.FieldDescriptor) (string, apiv1.Location) {
 	b, _ := proto.GetExtension(fd.Options(), apiv1.E_Binding).(*apiv1.Binding)
 	if n := b.GetName(); n != "" {
@@ -163,7 +164,7 @@ func (s *Shape) Find(name string) *Field {
 	return nil
 }
 
-// hashString is FNV-1a.
+// Hash is FNV-1a.
 func Hash(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {

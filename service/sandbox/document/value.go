@@ -8,12 +8,13 @@ import (
 	"github.com/merakibroker/merakibroker/service/sandbox/inventory"
 )
 
-// epoch is the day on which everything in the simulated world happened: a
-// constant, so that the same request is answered the same way for ever.
+// Epoch is the day before which everything made up has happened. It is constant,
+// so that the same request has the same answer for ever.
 const Epoch = 1782864000 // 2026-07-01T00:00:00Z
 
 // words are values for fields by their name, taken from what the documentation
-// knows for them. A name that is not here falls to its ending, and then to a word.
+// knows for them. For another name the ending decides, and at last the name itself
+// is the value.
 var words = map[string][]string{
 	"productType": {"wireless", "switch", "appliance", "camera", "sensor"}, "productTypes": {"wireless", "switch", "appliance"},
 	"status": {"online", "active", "offline", "alerting", "dormant"}, "model": {"MR46", "MS120-8", "MX68", "MV12", "MT10"},
@@ -85,7 +86,7 @@ func serialValue(h uint64) string {
 	return string(b)
 }
 
-// macValue is an address that is administered locally: nobody's.
+// macValue is a locally administered address, which no vendor's device has.
 func macValue(h uint64) string {
 	const hex = "0123456789abcdef"
 	b := []byte("02:00:00:00:00:00")

@@ -2,15 +2,17 @@ package inventory
 
 import "slices"
 
-// What the operations change about the world. Each says whether the change was
-// possible; the caller turns a no into the vendor's words.
+// Operations change what there is through these methods. They check nothing: the
+// caller refuses what cannot be, in the vendor's words.
 
+// change begins a change; what it returns ends it.
 func (e *Inventory) change() func() {
 	e.touched.Store(true)
 	e.mu.Lock()
 	return e.mu.Unlock
 }
 
+// CreateOrganization gives the number of a new organization.
 func (e *Inventory) CreateOrganization(name string) int {
 	defer e.change()()
 	i := e.Layout.Orgs + e.newOrgs
@@ -19,6 +21,7 @@ func (e *Inventory) CreateOrganization(name string) int {
 	return i
 }
 
+// RenameOrganization gives an organization another name.
 func (e *Inventory) RenameOrganization(i int, name string) {
 	defer e.change()()
 	if c := e.orgs[i]; c != nil {
@@ -28,11 +31,13 @@ func (e *Inventory) RenameOrganization(i int, name string) {
 	e.orgs[i] = &orgChange{name: name}
 }
 
+// DeleteOrganization deletes an organization; what was in it is not found any more.
 func (e *Inventory) DeleteOrganization(i int) {
 	defer e.change()()
 	e.orgs[i] = &orgChange{deleted: true}
 }
 
+// CreateNetwork gives the number of a new network of an organization.
 func (e *Inventory) CreateNetwork(org int, name string, products []string) int {
 	defer e.change()()
 	g := e.Layout.Orgs*e.Nets + e.newNets
@@ -52,12 +57,13 @@ func (e *Inventory) networkChangeLocked(g int) *networkChange {
 	return c
 }
 
+// RenameNetwork gives a network another name.
 func (e *Inventory) RenameNetwork(g int, name string) {
 	defer e.change()()
 	e.networkChangeLocked(g).name = name
 }
 
-// DeleteNetwork sends its devices back to the inventory.
+// DeleteNetwork deletes a network; its devices go back to the organization's inventory.
 func (e *Inventory) DeleteNetwork(g int) {
 	defer e.change()()
 	c := e.networkChangeLocked(g)
@@ -94,6 +100,7 @@ func (e *Inventory) deviceChangeLocked(d int) *deviceChange {
 	return c
 }
 
+// RenameDevice gives a device another name.
 func (e *Inventory) RenameDevice(d int, name string) {
 	defer e.change()()
 	e.deviceChangeLocked(d).name = name
@@ -116,8 +123,8 @@ func (e *Inventory) ReleaseDevice(d int) {
 	c.network, c.released = -1, true
 }
 
-// inventoryOf says which organization has a device in its inventory, and in
-// which network it is; ok is false when nobody has.
+// Claimed says which organization has claimed a device, and in which network the
+// device is; ok is false when no organization has.
 func (e *Inventory) Claimed(serial string) (d, org, network int, ok bool) {
 	d, ok = e.SerialIndex(serial)
 	if !ok {
@@ -132,7 +139,7 @@ func (e *Inventory) Claimed(serial string) (d, org, network int, ok bool) {
 	return d, c.org, c.network, !c.released
 }
 
-// Reset takes the world back to how it began.
+// Reset forgets all changes.
 func (e *Inventory) Reset() {
 	defer e.change()()
 	e.orgs, e.networks, e.devices = map[int]*orgChange{}, map[int]*networkChange{}, map[int]*deviceChange{}
@@ -140,7 +147,7 @@ func (e *Inventory) Reset() {
 	e.touched.Store(false)
 }
 
-// Snapshot keeps how everything is now; restore takes it back to that.
+// Snapshot keeps the changes as they are now; restore takes the inventory back to them.
 func (e *Inventory) Snapshot() (restore func()) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

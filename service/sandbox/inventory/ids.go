@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// The world that exists before anything is written: organization o has the
+// Before anything is written, organization o has the
 // networks [o*N, (o+1)*N), network n the devices [n*D, (n+1)*D). Ids are
 // arithmetic on these numbers, in both directions, so that ten thousand
 // organizations cost nothing until someone asks for them.
 
 // Identifiers look like the vendor's: some fit a double, some do not, and a
-// client that parses them as numbers is found out.
+// client that parses an identifier as a number fails.
 const (
 	orgShort     = 2930418
 	orgLong      = 646829496481000000
@@ -38,6 +38,7 @@ var kinds = [...]struct{ product, prefix, model, short string }{
 	{"cellularGateway", "Q2CG", "MG41", "gateway"},
 }
 
+// OrgID names organization i.
 func (w *Layout) OrgID(i int) string {
 	if i >= w.Orgs {
 		return strconv.FormatInt(orgCreated+int64(i-w.Orgs), 10)
@@ -48,8 +49,8 @@ func (w *Layout) OrgID(i int) string {
 	return strconv.Itoa(orgShort + i)
 }
 
-// orgIndex is the inverse of orgID. Organizations created later count from
-// w.orgs; whether such a one exists the inventory knows.
+// orgIndex is the inverse of OrgID. Organizations created later count from
+// w.Orgs; the inventory knows whether one of them exists.
 func (w *Layout) orgIndex(id string) (int, bool) {
 	v, ok := ParseNumber(id)
 	if !ok {
@@ -72,7 +73,7 @@ func (w *Layout) orgIndex(id string) (int, bool) {
 }
 
 // NetworkID names network g, counted over all organizations: every second one
-// is of a single product, as its N_ says.
+// is of a single product, and its id begins with N_.
 func (w *Layout) NetworkID(g int) string {
 	if g >= w.Orgs*w.Nets {
 		return "L_" + strconv.FormatInt(netCreated+int64(g-w.Orgs*w.Nets), 10)
@@ -106,8 +107,8 @@ func (w *Layout) networkIndex(id string) (int, bool) {
 	return 0, false
 }
 
-// combined says whether network g holds several products; it may also be one
-// that was created, which always does.
+// combined says whether network g holds several products. A network that was
+// created always does.
 func (w *Layout) combined(g int) bool { return g%2 == 1 || g >= w.Orgs*w.Nets }
 
 func (w *Layout) networkName(g int) string { return "Branch " + pad(g+1, 4) }
@@ -139,9 +140,10 @@ func (w *Layout) deviceKind(d int) int {
 	return (d % w.Devs) % len(kinds)
 }
 
-// Model is the model of device d, product its product type.
+// Model is the model of device d.
 func (w *Layout) Model(d int) string { return kinds[w.deviceKind(d)].model }
 
+// Product is the product type of device d.
 func (w *Layout) Product(d int) string { return kinds[w.deviceKind(d)].product }
 
 // The alphabet of serials has no letters that read like digits.
@@ -167,6 +169,7 @@ func (w *Layout) Serial(d int) string {
 	return string(b[:])
 }
 
+// SerialIndex is the inverse of Serial.
 func (w *Layout) SerialIndex(s string) (int, bool) {
 	if len(s) != 14 || s[4] != '-' || s[9] != '-' {
 		return 0, false
@@ -202,7 +205,7 @@ func (w *Layout) deviceOrg(d int) int {
 	return d / w.Devs / w.Nets
 }
 
-// Spare is the s-th device of the organization's that is in no network.
+// Spare is the s-th device of an organization's inventory that is in no network.
 func (w *Layout) Spare(org, s int) int { return w.Orgs*w.Nets*w.Devs + org*Spares + s }
 
 func (w *Layout) deviceName(d int) string {
@@ -214,6 +217,7 @@ func (w *Layout) deviceName(d int) string {
 	return w.networkName(g) + " " + k.short + " " + strconv.Itoa(d%w.Devs+1)
 }
 
+// MAC is the address of device d.
 func MAC(d int) string {
 	const hex = "0123456789abcdef"
 	b := []byte("e0:55:3d:00:00:00")
@@ -225,7 +229,7 @@ func MAC(d int) string {
 	return string(b)
 }
 
-// digits reads a decimal number of at most 18 digits.
+// ParseNumber reads a decimal number of at most 18 digits.
 func ParseNumber(s string) (int64, bool) {
 	if len(s) == 0 || len(s) > 18 || (s[0] == '0' && len(s) > 1) {
 		return 0, false
@@ -256,6 +260,7 @@ const (
 	templateFrom = 900_000_000_000
 )
 
+// TemplateID names configuration template i of an organization.
 func (w *Layout) TemplateID(org, i int) string {
 	return "N_" + strconv.Itoa(templateFrom+org*Templates+i)
 }

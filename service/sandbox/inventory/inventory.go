@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 )
 
-// An Inventory is the world with what has changed in it: created and deleted
-// organizations and networks, moved networks, claimed and removed devices. Only
-// the changes take memory.
+// An Inventory is the organizations, networks and devices of a Layout, with what
+// has changed about them: created and deleted organizations and networks, moved
+// networks, claimed and removed devices. Only the changes take memory.
 type Inventory struct {
 	Layout
 
@@ -48,6 +48,7 @@ type deviceChange struct {
 	released     bool // in nobody's inventory
 }
 
+// New gives the inventory of a layout, without changes.
 func New(w Layout) *Inventory {
 	return &Inventory{
 		Layout: w, orgs: map[int]*orgChange{}, networks: map[int]*networkChange{}, devices: map[int]*deviceChange{},
@@ -63,7 +64,7 @@ type Entity struct {
 	Products             []string // of the network
 }
 
-// Nowhere belongs to no organization: the operations that only the address pays for.
+// Nowhere is the entity of operations for which no organization pays.
 func Nowhere() Entity { return Entity{Org: -1, Network: -1, Device: -1} }
 
 // Organization finds an organization that exists.
@@ -106,6 +107,7 @@ func (e *Inventory) Network(id string) (Entity, bool) {
 	return Nowhere(), false
 }
 
+// NetworkAt finds network g, if it exists.
 func (e *Inventory) NetworkAt(g int) (Entity, bool) {
 	p := Entity{Network: g, Device: -1}
 	native := g < e.Layout.Orgs*e.Nets
@@ -134,7 +136,8 @@ func (e *Inventory) NetworkAt(g int) (Entity, bool) {
 	return p, e.DescribeOrg(&p)
 }
 
-// Device finds a device that is in some inventory. Its network is -1 when it is in none.
+// Device finds a device that an organization has claimed. Its network is -1 when
+// it is in none.
 func (e *Inventory) Device(serial string) (Entity, bool) {
 	d, ok := e.SerialIndex(serial)
 	if !ok {
@@ -143,6 +146,7 @@ func (e *Inventory) Device(serial string) (Entity, bool) {
 	return e.DeviceAt(d)
 }
 
+// DeviceAt finds device d, if an organization has claimed it.
 func (e *Inventory) DeviceAt(d int) (Entity, bool) {
 	network, org, name := e.deviceNetwork(d), e.deviceOrg(d), e.Layout.deviceName(d)
 	if e.touched.Load() {
@@ -171,7 +175,7 @@ func (e *Inventory) DeviceAt(d int) (Entity, bool) {
 	return p, e.DescribeOrg(&p)
 }
 
-// organizationList lists the organizations that exist.
+// Organizations lists the organizations that exist.
 func (e *Inventory) Organizations() []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -184,7 +188,7 @@ func (e *Inventory) Organizations() []int {
 	return out
 }
 
-// networkList lists the networks of an organization.
+// Networks lists the networks of an organization.
 func (e *Inventory) Networks(org int) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -209,7 +213,7 @@ func (e *Inventory) networkListLocked(org int) []int {
 	return out
 }
 
-// deviceList lists the devices of a network.
+// DevicesOfNetwork lists the devices of a network.
 func (e *Inventory) DevicesOfNetwork(g int) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -232,8 +236,8 @@ func (e *Inventory) appendDevices(out []int, g int) []int {
 	return out
 }
 
-// deviceListOf lists the devices of an organization; with the ones that are in
-// no network when it is the inventory that is asked for.
+// Devices lists the devices of an organization that are in networks, and those
+// in no network as well when the whole inventory is asked for.
 func (e *Inventory) Devices(org int, inventory bool) []int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -261,7 +265,8 @@ func (e *Inventory) Devices(org int, inventory bool) []int {
 	return append(out, free...)
 }
 
-// Near gives the i-th neighbour of a place that names no device yet.
+// Near gives the i-th device of an entity that names none: of the network, or of
+// some network of the organization. Rows that are made up then name real ones.
 func (e *Inventory) Near(at Entity, i int) Entity {
 	if at.Device >= 0 || at.Org < 0 {
 		return at
