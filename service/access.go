@@ -6,23 +6,13 @@ import (
 	"maps"
 	"slices"
 
-	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
-	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
-	"github.com/merakibroker/merakibroker/service/credential"
-	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
 	"github.com/merakibroker/merakibroker/service/identity"
 )
-
-// Access is who calls, what they may, and with which key.
-type Access struct {
-	Resolver *identity.Resolver
-	Policy   *identity.Policy
-	Keys     *credential.Store
-}
 
 // identify finds out who calls, which takes the headers that could name somebody
 // else out of the metadata.
@@ -76,72 +66,40 @@ func open(rpc string) bool {
 	return false
 }
 
-// admit reads what the caller said beside the request, asks the policy, and picks
-// the key. Where the owner is not known yet, policy and keys are asked again once
-// it is: see broker.Call.Settle.
+// admit reads what the caller said beside the request, asks whether it may make the
+// call, and sets key and terms. Where the owner is not known yet, the broker asks
+// again once it is.
 func (s *Server) admit(ctx context.Context, q identity.Request, call *broker.Call) error {
-	ownKey, err := readMetadata(sentMetadata(ctx), call)
+	beside, err := readMetadata(sentMetadata(ctx))
 	if err != nil {
 		return named(err, call.Operation.GetId())
 	}
 	caller := identity.From(ctx)
-	q.Priority = identity.Priority(call.Priority)
-	switch call.Operation.GetScope() {
-	case apiv1.Scope_SCOPE_ORGANIZATION:
-		q.Organization = call.ID
-	case apiv1.Scope_SCOPE_NONE:
-		q.Organization = identity.NoOrganization
+	q.Priority = identity.Unsaid
+	if beside.priority != nil {
+		q.Priority = identity.Priority(*beside.priority)
 	}
-	decision, err := s.access.Policy.Decide(caller, q)
+	permit, err := s.access.Ask(access.Question{
+		Caller: caller, Request: q, Scope: call.Operation.GetScope(), Owner: call.ID,
+		OwnKey: beside.ownKey, OwnKeyField: keyAPIKey,
+	})
 	if err != nil {
 		return named(err, call.Operation.GetId())
 	}
-	if !decision.Anywhere() {
-		// A hint would be the caller's own word for whose budget, rules and key it
-		// comes under.
-		call.Organization = ""
+	call.Caller, call.Repeated = caller.ID, beside.repeated
+	if permit.Anywhere {
+		// For others a hint would be the caller's own word for whose budget, rules and
+		// key it comes under.
+		call.Organization = beside.organization
 	}
-	call.Caller, call.Weight, call.Share = caller.ID, decision.Weight, decision.Share
-	call.Priority = ratelimit.Priority(decision.Priority)
-	if ownKey != "" {
-		call.OwnKey = true
-		call.Key, err = s.access.Keys.Own(caller.ID, keyAPIKey, ownKey)
-	} else {
-		call.Rejected = s.access.Keys.Rejected
-		call.Key, err = s.access.Keys.Pick(caller.ID, organizationOf(q))
+	permit.Allow(call)
+	if beside.maxAge != nil {
+		call.MaxAge = *beside.maxAge
 	}
-	if err != nil {
-		return named(err, call.Operation.GetId())
-	}
-	if q.Organization == "" {
-		call.Settle = s.settle(call, decision)
-		if !call.OwnKey {
-			call.Candidates = func() []dashboard.Key { return s.access.Keys.Candidates(caller.ID) }
-		}
+	if beside.retryWrites != nil {
+		call.RetryWrites = *beside.retryWrites
 	}
 	return nil
-}
-
-// settle asks policy and keys again once the owner is known.
-func (s *Server) settle(call *broker.Call, decision identity.Decision) func(string) (dashboard.Key, error) {
-	caller, key, own := call.Caller, call.Key, call.OwnKey
-	return func(organization string) (dashboard.Key, error) {
-		if _, err := decision.Narrow(organization); err != nil {
-			return dashboard.Key{}, err
-		}
-		if own {
-			return key, nil
-		}
-		return s.access.Keys.Pick(caller, organization)
-	}
-}
-
-// organizationOf is the organization that a key has to serve.
-func organizationOf(q identity.Request) string {
-	if q.Organization == identity.NoOrganization {
-		return ""
-	}
-	return q.Organization
 }
 
 // PolicyRequests lists what rules can be about: every typed RPC and every method

@@ -15,6 +15,7 @@ import (
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/credential"
@@ -116,7 +117,7 @@ func build(t testing.TB, p plan) *harness {
 	must(err)
 	serverConfig := service.Config{
 		Contract: h.contract, Broker: h.broker, Record: h.record, Metrics: metrics, Reflect: true,
-		Access:    service.Access{Resolver: resolver, Policy: policy, Keys: store},
+		Access:    access.Access{Resolver: resolver, Policy: policy, Keys: store},
 		Log:       discard(),
 		UserAgent: "MerakiBroker/1.0 MerakiBroker",
 	}

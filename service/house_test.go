@@ -19,8 +19,9 @@ const module = "github.com/merakibroker/merakibroker/"
 // below another ("ratelimit/redis") has a row of its own. Packages under gen/
 // are data: every room but fault and ratelimit may read them.
 var allowed = map[string][]string{
-	"service": {"service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
+	"service": {"service/access", "service/broker", "service/contract", "service/credential", "service/dashboard", "service/fault",
 		"service/identity", "service/lane", "service/record", "service/transcode", "ratelimit", "gen"},
+	"service/access":   {"service/broker", "service/credential", "service/dashboard", "service/fault", "service/identity", "ratelimit", "gen"},
 	"service/admin":    {},
 	"service/broker":   {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/merakibroker/merakibroker/ratelimit"
-	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -57,38 +56,49 @@ func sentMetadata(ctx context.Context) metadata.MD {
 	return md
 }
 
-// readMetadata fills the call with what the caller said beside the request, and
-// gives the Dashboard key that it sent, if it did.
-func readMetadata(md metadata.MD, call *broker.Call) (ownKey string, err error) {
+// said is what a caller said beside the request. Nil stands for nothing.
+type said struct {
+	priority     *ratelimit.Priority
+	organization string
+	maxAge       *time.Duration
+	retryWrites  *bool
+	repeated     bool
+	ownKey       string
+}
+
+// readMetadata takes what the caller said beside the request.
+func readMetadata(md metadata.MD) (s said, err error) {
 	if v := first(md, keyPriority); v != "" {
 		p, ok := ratelimit.ParsePriority(v)
 		if !ok {
-			return "", fault.Bad(keyPriority, "metadata %s is %q; it takes critical, normal or bulk", keyPriority, clip(v, 40))
+			return s, fault.Bad(keyPriority, "metadata %s is %q; it takes critical, normal or bulk", keyPriority, clip(v, 40))
 		}
-		call.Priority = p
+		s.priority = &p
 	}
 	if v := first(md, keyOrganization); v != "" {
 		if !isID(v) {
-			return "", fault.Bad(keyOrganization, "metadata %s is %q, which is not an organization's id", keyOrganization, clip(v, 40))
+			return s, fault.Bad(keyOrganization, "metadata %s is %q, which is not an organization's id", keyOrganization, clip(v, 40))
 		}
-		call.Organization = v
+		s.organization = v
 	}
 	if v := first(md, keyMaxAge); v != "" {
 		seconds, err := strconv.ParseFloat(v, 64)
 		if err != nil || !(seconds >= 0 && seconds <= maxAgeLimit.Seconds()) {
-			return "", fault.Bad(keyMaxAge, "metadata %s is %q; it takes seconds from 0 to %g", keyMaxAge, clip(v, 40), maxAgeLimit.Seconds())
+			return s, fault.Bad(keyMaxAge, "metadata %s is %q; it takes seconds from 0 to %g", keyMaxAge, clip(v, 40), maxAgeLimit.Seconds())
 		}
-		call.MaxAge = time.Duration(seconds * float64(time.Second))
+		age := time.Duration(seconds * float64(time.Second))
+		s.maxAge = &age
 	}
 	if v := first(md, keyRetryWrites); v != "" {
 		b, err := strconv.ParseBool(v)
 		if err != nil {
-			return "", fault.Bad(keyRetryWrites, "metadata %s is %q; it takes true or false", keyRetryWrites, clip(v, 40))
+			return s, fault.Bad(keyRetryWrites, "metadata %s is %q; it takes true or false", keyRetryWrites, clip(v, 40))
 		}
-		call.RetryWrites = b
+		s.retryWrites = &b
 	}
-	call.Repeated = more(md, keyEnvoyAttempt, 1) || more(md, keyGRPCAttempts, 0)
-	return first(md, keyAPIKey), nil
+	s.repeated = more(md, keyEnvoyAttempt, 1) || more(md, keyGRPCAttempts, 0)
+	s.ownKey = first(md, keyAPIKey)
+	return s, nil
 }
 
 // maxAgeLimit bounds how old an answer a caller may accept.

@@ -12,6 +12,7 @@ import (
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	brokerv1 "github.com/merakibroker/merakibroker/gen/meraki/broker/v1"
+	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/identity"
@@ -26,7 +27,7 @@ type Config struct {
 	// Record is the one that the broker writes.
 	Record *record.Record
 	// Access says who calls, what they may, and with which key.
-	Access Access
+	Access access.Access
 	// Metrics that the broker observes too; one is made when nil.
 	Metrics *Metrics
 	// Log gets one line for each failed call; slog.Default when nil.
@@ -51,7 +52,7 @@ type Server struct {
 	contract *contract.Contract
 	broker   *broker.Broker
 	record   *record.Record
-	access   Access
+	access   access.Access
 	metrics  *Metrics
 	drift    *driftLog
 	log      *slog.Logger

@@ -21,6 +21,7 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 	"github.com/merakibroker/merakibroker/ratelimit/redis"
 	"github.com/merakibroker/merakibroker/service"
+	"github.com/merakibroker/merakibroker/service/access"
 	"github.com/merakibroker/merakibroker/service/broker"
 	"github.com/merakibroker/merakibroker/service/contract"
 	"github.com/merakibroker/merakibroker/service/credential"
@@ -144,22 +145,22 @@ func (d *daemon) sandbox(contracts *contract.Contract, c *Config) error {
 }
 
 // access is who calls, what they may, and with which key.
-func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (service.Access, error) {
+func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfile.Watcher, log *slog.Logger) (access.Access, error) {
 	if !c.Identity.On() && !loopback(c.Listen) && !c.AnonymousEverywhere {
-		return service.Access{}, fmt.Errorf("listen is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
+		return access.Access{}, fmt.Errorf("listen is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity, or say anonymous_everywhere: true", c.Listen)
 	}
 	resolver, err := identity.NewResolver(c.Identity, identity.Wiring{Files: files, Log: log})
 	if err != nil {
-		return service.Access{}, fmt.Errorf("identity: %w", err)
+		return access.Access{}, fmt.Errorf("identity: %w", err)
 	}
 	d.closing(resolver.Close)
 	requests, err := service.PolicyRequests(contracts)
 	if err != nil {
-		return service.Access{}, err
+		return access.Access{}, err
 	}
 	policy, err := identity.NewPolicy(c.Policy, c.Identity.On(), requests)
 	if err != nil {
-		return service.Access{}, fmt.Errorf("policy: %w", err)
+		return access.Access{}, fmt.Errorf("policy: %w", err)
 	}
 	environ := os.LookupEnv
 	keys := c.Credentials
@@ -168,14 +169,14 @@ func (d *daemon) access(c *Config, contracts *contract.Contract, files *secretfi
 		if c.Sandbox {
 			environ = func(string) (string, bool) { return "sandbox-needs-no-key", true }
 		} else if os.Getenv(credential.DefaultEnv) == "" {
-			return service.Access{}, fmt.Errorf("no usable Dashboard API key: set %s, name a key file in the configuration (credentials.keys), or try -sandbox", credential.DefaultEnv)
+			return access.Access{}, fmt.Errorf("no usable Dashboard API key: set %s, name a key file in the configuration (credentials.keys), or try -sandbox", credential.DefaultEnv)
 		}
 	}
 	store, err := credential.NewStore(keys, files, environ)
 	if err != nil {
-		return service.Access{}, fmt.Errorf("credentials: %w", err)
+		return access.Access{}, fmt.Errorf("credentials: %w", err)
 	}
-	return service.Access{Resolver: resolver, Policy: policy, Keys: store}, nil
+	return access.Access{Resolver: resolver, Policy: policy, Keys: store}, nil
 }
 
 // transport is TLS, where it is configured, and plain text otherwise.
@@ -292,7 +293,7 @@ func (d *daemon) scheduler(ctx context.Context, c *Config, files *secretfile.Wat
 
 // preload learns who owns what before the first call, in the background: a
 // replica is ready without it.
-func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, access service.Access, log *slog.Logger) error {
+func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, credentials access.Access, log *slog.Logger) error {
 	if len(c.Preload) == 0 {
 		return nil
 	}
@@ -303,12 +304,12 @@ func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, acces
 	var lists []list
 	for _, o := range c.Preload {
 		if o == broker.EveryOrganization {
-			for _, key := range access.Keys.Candidates(identity.Anonymous.ID) {
+			for _, key := range credentials.Keys.Candidates(identity.Anonymous.ID) {
 				lists = append(lists, list{o, key})
 			}
 			continue
 		}
-		key, err := access.Keys.Pick(identity.Anonymous.ID, o)
+		key, err := credentials.Keys.Pick(identity.Anonymous.ID, o)
 		if err != nil {
 			return fmt.Errorf("preload: %w", err)
 		}

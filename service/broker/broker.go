@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -70,7 +71,7 @@ func (b *Broker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, b.config.Deadline)
+		ctx, cancel = context.WithTimeout(ctx, cmp.Or(c.Deadline, b.config.Deadline))
 		defer cancel()
 	}
 	var a *Answer

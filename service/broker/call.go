@@ -50,6 +50,8 @@ type Call struct {
 	Organization string
 	// MaxAge accepts an answer no older than this; 0 wants a new one.
 	MaxAge time.Duration
+	// Deadline of a call whose context has none; 0 for Config.Deadline.
+	Deadline time.Duration
 	// RetryWrites says that making the call twice does no harm.
 	RetryWrites bool
 	// Repeated says that something in front of the broker has made this call before.

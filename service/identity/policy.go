@@ -20,7 +20,7 @@ type Policy struct {
 // owner of what it is about was not known yet, the call may go on as far as
 // looking the owner up, and then has to pass Allows or Narrow.
 type Decision struct {
-	// Rule is the name of the rule that the next three are of.
+	// Rule is the name of the rule that the next five are of.
 	Rule   string
 	Weight float64
 	// MaxPriority is the highest that the caller may have; Priority is what the
@@ -29,6 +29,8 @@ type Decision struct {
 	// Share is the largest part of an organization's budget that the caller may
 	// spend, above 0 and up to 1.
 	Share float64
+	// Defaults are what the rule says where the caller says nothing.
+	Defaults Defaults
 
 	caller  Caller
 	request Request
@@ -42,7 +44,7 @@ func everything() *rule {
 	return &rule{
 		name: "no rules: anonymous may do everything", callers: pattern{exact: []string{anonymousID}},
 		sections: map[string]verbs{anyName: reads | writes}, rpcs: all, call: reads | writes,
-		everywhere: true, weight: 1, share: 1, priority: Critical,
+		everywhere: true, weight: 1, share: 1, priority: Critical, usual: Normal,
 	}
 }
 
@@ -165,8 +167,13 @@ func (d *Decision) Narrow(organization string) (Decision, error) {
 func (d *Decision) of(r *rule) Decision {
 	out := *d
 	out.Rule, out.Weight, out.Share = r.name, r.weight, r.share
+	out.Defaults = r.defaults
 	out.MaxPriority = r.priority
-	out.Priority = max(d.request.Priority, r.priority) // a higher number is less urgent
+	asked := d.request.Priority
+	if asked == Unsaid {
+		asked = r.usual
+	}
+	out.Priority = max(asked, r.priority) // a higher number is less urgent
 	return out
 }
 

@@ -240,6 +240,11 @@ func TestRuleErrors(t *testing.T) {
 		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], weight: .nan}]`, "rules[0].weight: "},
 		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], share: 1.5}]`, "rules[0].share: "},
 		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], share: -1}]`, "rules[0].share: "},
+		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], defaults: {priority: urgent}}]`, "rules[0].defaults.priority: "},
+		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], defaults: {priority: critical}}]`, "rules[0].defaults.priority: "},
+		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], defaults: {max_age: 2h}}]`, "rules[0].defaults.max_age: "},
+		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], defaults: {max_age: -1s}}]`, "rules[0].defaults.max_age: "},
+		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], defaults: {deadline: 11m}}]`, "rules[0].defaults.deadline: "},
 		{`[{name: a, callers: [c], operations: [{rpc: GetBudget}], organizations: ["*"], priority: urgent}]`, "rules[0].priority: "},
 	}
 	for _, c := range cases {

@@ -19,7 +19,7 @@ type Request struct {
 	// Organization that owns what the call is about; NoOrganization when it
 	// belongs to none; empty while that is not known.
 	Organization string
-	// Priority that the caller asked for.
+	// Priority that the caller asked for, or Unsaid.
 	Priority Priority
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Rules say what callers may do. What none allows is refused. At least one is
@@ -36,6 +37,23 @@ type Rule struct {
 	// Share is the largest part of an organization's budget that the caller may
 	// spend: above 0, up to 1; 1 when absent.
 	Share float64 `yaml:"share"`
+	// Defaults are what a call has that does not say it: clients of the REST face
+	// cannot.
+	Defaults Defaults `yaml:"defaults"`
+}
+
+// Defaults are what a rule says where the caller says nothing.
+type Defaults struct {
+	// Priority: critical, normal or bulk, no higher than the rule's own; normal when
+	// absent.
+	Priority string `yaml:"priority"`
+	// MaxAge accepts an answer to the same read that is no older; 0s when absent,
+	// 1h at the most.
+	MaxAge time.Duration `yaml:"max_age"`
+	// Deadline of a call; 1m when absent, 10m at the most.
+	Deadline time.Duration `yaml:"deadline"`
+	// RetryWrites says that repeating a write does no harm.
+	RetryWrites bool `yaml:"retry_writes"`
 }
 
 // A Grant is operations that a rule allows. It names one of Section, Operation
@@ -67,6 +85,8 @@ const (
 	Critical Priority = iota
 	Normal
 	Bulk
+	// Unsaid stands for the priority of a caller that has named none.
+	Unsaid Priority = 0xff
 )
 
 var priorities = map[string]Priority{"critical": Critical, "normal": Normal, "bulk": Bulk, "": Normal}
@@ -133,12 +153,14 @@ type rule struct {
 	weight        float64
 	priority      Priority
 	share         float64
+	defaults      Defaults
+	usual         Priority // of calls that name none
 }
 
 // compile checks the rule. The error names the key behind rules[i].
 func (r *Rule) compile(known *known) (*rule, error) {
 	out := &rule{
-		name: r.Name, weight: r.Weight, share: r.Share,
+		name: r.Name, weight: r.Weight, share: r.Share, defaults: r.Defaults,
 		sections: map[string]verbs{}, operations: map[string]struct{}{}, rpcs: map[string]struct{}{}, organizations: map[string]struct{}{},
 	}
 	if r.Name == "" {
@@ -187,6 +209,18 @@ func (r *Rule) compile(known *known) (*rule, error) {
 	var ok bool
 	if out.priority, ok = priorities[r.Priority]; !ok {
 		return nil, fmt.Errorf("priority: %q is not one of critical, normal, bulk", clip(r.Priority))
+	}
+	if out.usual, ok = priorities[r.Defaults.Priority]; !ok {
+		return nil, fmt.Errorf("defaults.priority: %q is not one of critical, normal, bulk", clip(r.Defaults.Priority))
+	}
+	if r.Defaults.Priority != "" && out.usual < out.priority {
+		return nil, fmt.Errorf("defaults.priority: %s is above the rule's own, %s", out.usual, out.priority)
+	}
+	if d := r.Defaults.MaxAge; d < 0 || d > time.Hour {
+		return nil, fmt.Errorf("defaults.max_age: %s is not from 0s to 1h", d)
+	}
+	if d := r.Defaults.Deadline; d < 0 || d > 10*time.Minute {
+		return nil, fmt.Errorf("defaults.deadline: %s is not from 0s to 10m", d)
 	}
 	return out, nil
 }

@@ -1,0 +1,147 @@
+// Package access says whether a caller may make a call, on which terms, and with
+// which key: one answer for every face. It decides and does nothing else: the broker
+// asks once more when it has found out who owns what a call is about.
+package access
+
+import (
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/ratelimit"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/credential"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
+)
+
+// Access is who calls, what they may, and with which key.
+type Access struct {
+	Resolver *identity.Resolver
+	Policy   *identity.Policy
+	Keys     *credential.Store
+}
+
+// A Question is one call, as far as rules and keys look at it.
+type Question struct {
+	Caller identity.Caller
+	// Request is what the caller wants to do. Ask fills in the organization.
+	Request identity.Request
+	// Scope and Owner are whose the call is: an organization, a network, a device.
+	Scope apiv1.Scope
+	Owner string
+	// OwnKey is a Dashboard key that the caller sent; OwnKeyField is where it
+	// stands, for errors. Empty for the broker's key. OwnKeyOptional gives the
+	// broker's key to a caller that may not bring its own: over REST every client
+	// sends something where a key is expected.
+	OwnKey, OwnKeyField string
+	OwnKeyOptional      bool
+}
+
+// A Permit is a call that is allowed, as far as is known when it comes in.
+type Permit struct {
+	Key dashboard.Key
+	// OwnKey tells that the key is the caller's.
+	OwnKey bool
+	// Weight, Share and Priority are the terms of the rule; Defaults are what it says
+	// where the caller says nothing.
+	Weight   float64
+	Share    float64
+	Priority identity.Priority
+	Defaults identity.Defaults
+	// Anywhere tells that the owner makes no difference to the rules, so that the
+	// caller's own word for it may steer the budget.
+	Anywhere bool
+	// Open tells that the owner is not known yet: Settle has to be asked with it.
+	Open bool
+
+	access   *Access
+	decision identity.Decision
+	caller   string
+}
+
+// Ask decides about a call. The error is a *fault.Error.
+func (a *Access) Ask(q Question) (*Permit, error) {
+	switch q.Scope {
+	case apiv1.Scope_SCOPE_ORGANIZATION:
+		q.Request.Organization = q.Owner
+	case apiv1.Scope_SCOPE_NONE:
+		q.Request.Organization = identity.NoOrganization
+	}
+	decision, err := a.Policy.Decide(q.Caller, q.Request)
+	if err != nil {
+		return nil, err
+	}
+	p := &Permit{
+		Weight: decision.Weight, Share: decision.Share, Priority: decision.Priority, Defaults: decision.Defaults,
+		Anywhere: decision.Anywhere(), Open: q.Request.Organization == "",
+		access: a, decision: decision, caller: q.Caller.ID,
+	}
+	if p.Key, p.OwnKey, err = a.key(q); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// key picks the key: the caller's own where it sent one and may, the broker's
+// otherwise. A caller that is known by nothing but its key gets no other.
+func (a *Access) key(q Question) (key dashboard.Key, own bool, err error) {
+	only := q.Caller.Source == identity.OwnKey
+	if q.OwnKey != "" || only {
+		key, err = a.Keys.Own(q.Caller.ID, q.OwnKeyField, q.OwnKey)
+		if err == nil {
+			return key, true, nil
+		}
+		if f := fault.As(err); only || !q.OwnKeyOptional || f == nil || f.Kind != fault.CallerNotAllowed {
+			return dashboard.Key{}, false, err
+		}
+	}
+	organization := q.Request.Organization
+	if organization == identity.NoOrganization {
+		organization = ""
+	}
+	key, err = a.Keys.Pick(q.Caller.ID, organization)
+	return key, false, err
+}
+
+// Allow gives a call the key and the terms of the permit. A call that the caller
+// has said more about is told so afterwards.
+func (p *Permit) Allow(c *broker.Call) {
+	c.Key, c.OwnKey = p.Key, p.OwnKey
+	c.Weight, c.Share, c.Priority = p.Weight, p.Share, ratelimit.Priority(p.Priority)
+	c.Deadline, c.RetryWrites = p.Defaults.Deadline, p.Defaults.RetryWrites
+	if c.Operation.GetVerb() == apiv1.Verb_VERB_GET {
+		c.MaxAge = p.Defaults.MaxAge
+	}
+	c.Rejected = p.Rejected
+	if p.Open {
+		c.Settle, c.Candidates = p.Settle, p.Candidates
+	}
+}
+
+// Settle decides again once the owner is known, and gives the key that serves it.
+// The organization is empty when it cannot be known. The error is a *fault.Error.
+func (p *Permit) Settle(organization string) (dashboard.Key, error) {
+	if _, err := p.decision.Narrow(organization); err != nil {
+		return dashboard.Key{}, err
+	}
+	if p.OwnKey {
+		return p.Key, nil
+	}
+	return p.access.Keys.Pick(p.caller, organization)
+}
+
+// Candidates are the keys to look an owner up with.
+func (p *Permit) Candidates() []dashboard.Key {
+	if p.OwnKey {
+		return []dashboard.Key{p.Key}
+	}
+	return p.access.Keys.Candidates(p.caller)
+}
+
+// Rejected takes note that the Dashboard answered 401 to a key of the broker's, and
+// gives another that serves the same; false where there is none.
+func (p *Permit) Rejected(key dashboard.Key) (dashboard.Key, bool) {
+	if p.OwnKey {
+		return dashboard.Key{}, false
+	}
+	return p.access.Keys.Rejected(key)
+}
