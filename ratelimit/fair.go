@@ -1,5 +1,11 @@
 package ratelimit
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // A fairQueue is the start-time fair queue of one budget. Every slot has a
 // virtual start, which is the finish of the caller's last slot or the queue's
 // virtual time, whichever is later, and finishes 1/weight after it. The slot that
@@ -16,6 +22,55 @@ type fairQueue struct {
 	sweepAt int
 }
 
+// MostClasses is how many classes a step of a scheduler looks at, so that a step
+// takes as long for a thousand of them as for a hundred. They are those that the
+// queue would serve first, so none is passed over.
+const MostClasses = 64
+
+// First returns the classes in which calls wait, at most MostClasses of them: the
+// first ones by priority, then by the virtual start of the caller's next slot,
+// then by name. It returns how many more there are.
+func First(waiting []Waiting, start func(caller string) float64) (first []Waiting, more int) {
+	if len(waiting) <= MostClasses {
+		return waiting, 0
+	}
+	type ranked struct {
+		start float64
+		index int
+	}
+	before := func(a, b ranked) int {
+		x, y := &waiting[a.index], &waiting[b.index]
+		if x.Priority != y.Priority {
+			return cmp.Compare(x.Priority, y.Priority)
+		}
+		if a.start != b.start {
+			return cmp.Compare(a.start, b.start)
+		}
+		return strings.Compare(x.Caller, y.Caller)
+	}
+	best := make([]ranked, 0, MostClasses)
+	for i := range waiting {
+		if waiting[i].Count <= 0 {
+			continue
+		}
+		r := ranked{start(waiting[i].Caller), i}
+		if len(best) == MostClasses {
+			more++
+			if before(r, best[MostClasses-1]) >= 0 {
+				continue
+			}
+			best = best[:MostClasses-1]
+		}
+		at, _ := slices.BinarySearchFunc(best, r, before)
+		best = slices.Insert(best, at, r)
+	}
+	first = make([]Waiting, len(best))
+	for i, r := range best {
+		first[i] = waiting[r.index]
+	}
+	return first, more
+}
+
 // fewCallers is a number of callers that is not worth looking through.
 const fewCallers = 64
 
@@ -28,12 +83,21 @@ type candidate struct {
 }
 
 // grant gives out the slots that can be had, at most that many, in the order of
-// the queue. It returns them, and whether calls are left without one.
-func (q *fairQueue) grant(all []candidate, most int, take func() bool) (granted []Class, left bool) {
+// the queue. The candidates are in that order where there are more classes than
+// they. It returns the slots, and whether calls are left without one.
+func (q *fairQueue) grant(all []candidate, more, most int, take func() bool) (granted []Class, left bool) {
+	var last candidate
+	if more > 0 {
+		last = all[len(all)-1]
+		last.finish = max(q.virtual, last.finish)
+	}
 	for {
 		c := q.first(all)
 		if c == nil {
-			return granted, false
+			return granted, more > 0
+		}
+		if more > 0 && q.before(&last, c) {
+			return granted, true // one that is not among the first may come before it
 		}
 		if len(granted) >= most || !take() {
 			return granted, true
@@ -81,9 +145,12 @@ func (q *fairQueue) before(a, b *candidate) bool {
 	return a.class.Caller < b.class.Caller
 }
 
+// start is the virtual start of a caller's next slot.
+func (q *fairQueue) start(caller string) float64 { return max(q.virtual, q.finish[caller]) }
+
 // spend notes a slot of a caller.
 func (q *fairQueue) spend(caller string, weight float64) {
-	start := max(q.virtual, q.finish[caller])
+	start := q.start(caller)
 	q.virtual = start
 	if q.finish == nil {
 		q.finish, q.sweepAt = make(map[string]float64), fewCallers

@@ -61,8 +61,9 @@ func (l *Local) Pull(_ context.Context, now time.Time, ask Ask) (Grant, error) {
 	if ask.Most > 0 {
 		free = min(free, ask.Most)
 	}
-	l.candidates = e.queue.candidates(l.candidates[:0], ask.Waiting)
-	granted, left := e.queue.grant(l.candidates, free, func() bool { return e.bucket.take(now) })
+	first, more := First(ask.Waiting, e.queue.start)
+	l.candidates = e.queue.candidates(l.candidates[:0], first)
+	granted, left := e.queue.grant(l.candidates, more, free, func() bool { return e.bucket.take(now) })
 	e.count(len(granted))
 
 	again := time.Duration(-1)

@@ -51,6 +51,26 @@ func BenchmarkPull(b *testing.B) {
 	}
 }
 
+// BenchmarkClasses is a pull of one slot for which many classes wait.
+func BenchmarkClasses(b *testing.B) {
+	for _, classes := range []int{1, 8, 64, 200, 1000} {
+		b.Run(strconv.Itoa(classes), func(b *testing.B) {
+			l := NewLocal()
+			ask := Ask{Budget: Budget{Key: "organization:1", Rate: 10, Burst: 8}}
+			for i := range classes {
+				ask.Waiting = append(ask.Waiting, Waiting{Class: Class{Normal, strconv.Itoa(i)}, Count: 10})
+			}
+			now := start
+			for b.Loop() {
+				now = now.Add(100 * time.Millisecond)
+				if _, err := l.Pull(context.Background(), now, ask); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkIdleBudgets is the memory of an organization that has been used.
 func BenchmarkIdleBudgets(b *testing.B) {
 	const budgets = 100_000

@@ -42,6 +42,9 @@ func Run(t *testing.T, replicas int, open Open) {
 		{"light load", testLight},
 		{"outside application", testOutside},
 		{"bound", testBound},
+		{"many callers", testManyCallers},
+		{"many callers with weights", testManyWeights},
+		{"many slots", testManySlots},
 	}
 	if replicas > 1 {
 		cases = append(cases, []suiteCase{
@@ -49,6 +52,8 @@ func Run(t *testing.T, replicas int, open Open) {
 			{"absent replica", testAbsent},
 			{"late replica", testLate},
 			{"replicas in turn", testTurn},
+			{"many callers at replicas", testManyReplicas},
+			{"many callers served elsewhere", testManySpentElsewhere},
 		}...)
 	}
 	for _, c := range cases {

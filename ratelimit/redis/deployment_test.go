@@ -162,6 +162,57 @@ func TestTrips(t *testing.T) {
 	}
 }
 
+// What a step is told, what it keeps and what it looks at are bounded, however many
+// classes wait: 900 callers once made steps of more than 50 ms, and so an outage.
+func TestStepIsBounded(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	clock := ratelimittest.NewClock()
+	var count counter
+	ask := ratelimit.Ask{Budget: organization}
+	for i := range 1000 {
+		ask.Waiting = append(ask.Waiting, ratelimit.Waiting{Class: ratelimit.Class{Caller: fmt.Sprint("caller ", i)}, Count: 3})
+	}
+	var store *Store
+	for range 3 {
+		store = s.store(3, func(c *Config) { c.clock, c.hook = clock.Now, &count })
+		for range 5 {
+			if _, err := store.Pull(t.Context(), clock.Now(), ask); err != nil {
+				t.Fatal(err)
+			}
+			clock.Advance(100 * time.Millisecond)
+		}
+	}
+	if n := count.longest.Load(); n > 20+5*ratelimit.MostClasses {
+		t.Errorf("a step is told %d words", n)
+	}
+	kept, err := s.client().Eval(t.Context(), "return #cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).waiting",
+		[]string{store.key(organization.Key)}).Int()
+	if err != nil || kept != ratelimit.MostClasses {
+		t.Errorf("%d classes are kept (%v), want %d", kept, err, ratelimit.MostClasses)
+	}
+}
+
+// The virtual finishes of callers that have gone are forgotten.
+func TestCallersAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	clock := ratelimittest.NewClock()
+	store := s.store(1, func(c *Config) { c.clock = clock.Now })
+	for i := range 1000 {
+		g, err := store.Pull(t.Context(), clock.Now(), ratelimit.Ask{Budget: organization, Waiting: []ratelimit.Waiting{
+			{Class: ratelimit.Class{Caller: fmt.Sprint("caller ", i)}, Count: 1}, {Class: ratelimit.Class{Caller: "always"}, Count: 1},
+		}})
+		if err != nil || len(g.Classes) != 2 {
+			t.Fatalf("%d slots, %v", len(g.Classes), err)
+		}
+		clock.Advance(200 * time.Millisecond)
+	}
+	if n, err := s.client().HLen(t.Context(), store.key(organization.Key)).Result(); err != nil || n > 200 {
+		t.Errorf("%d fields after a thousand callers, %v", n, err)
+	}
+}
+
 // BenchmarkPull is a journey to a store on this machine: one call that waits, and
 // is granted.
 func BenchmarkPull(b *testing.B) {
@@ -180,6 +231,31 @@ func BenchmarkPull(b *testing.B) {
 			}
 			if store.Stats().Outages > 0 {
 				b.Error("the store was left")
+			}
+			info, err := s.client().Info(context.Background(), "commandstats").Result()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(perCall(info), "us-in-server/op")
+		})
+	}
+}
+
+// BenchmarkClasses is a step at a replica with many classes, beside another one with
+// as many: what it takes in the server, and in all.
+func BenchmarkClasses(b *testing.B) {
+	for _, classes := range []int{1, 8, 64, 200, 1000} {
+		b.Run(fmt.Sprint(classes), func(b *testing.B) {
+			s := serve(b)
+			replicas := []*Store{s.store(3), s.store(3)}
+			ask := ratelimit.Ask{Budget: ratelimit.Budget{Key: fmt.Sprint("classes", classes), Rate: 10, Burst: 8}}
+			for i := range classes {
+				ask.Waiting = append(ask.Waiting, ratelimit.Waiting{Class: ratelimit.Class{Caller: fmt.Sprint("caller ", i)}, Count: 3})
+			}
+			for i := 0; b.Loop(); i++ {
+				if _, err := replicas[i%2].Pull(context.Background(), time.Now(), ask); err != nil {
+					b.Fatal(err)
+				}
 			}
 			info, err := s.client().Info(context.Background(), "commandstats").Result()
 			if err != nil {

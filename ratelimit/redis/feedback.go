@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"maps"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -29,6 +30,12 @@ type note struct {
 	told  time.Time
 	level float64 // of the bucket, below 0 when it owes
 
+	// The order of the queue, while more classes wait here than a step looks at.
+	virtual float64
+	finish  map[string]float64 // by caller
+
+	turns map[ratelimit.Class]int64 // the numbers of the last slots here, by class
+
 	grants    []grant   // the last ones, for refunds
 	refunds   []grant   // to tell
 	successes int       // to tell
@@ -47,6 +54,21 @@ type grant struct {
 // mostGrants bounds the grants that a note remembers, and the refunds to tell. A
 // refund of an older one is not told: the slot is lost, and never spent twice.
 const mostGrants = 16
+
+// mostTurns bounds the classes of which a note remembers the last slot. Those that
+// were served long ago go: they would come first anyway.
+const mostTurns = 4096
+
+// took notes the number of a slot.
+func (k *note) took(class ratelimit.Class, turn int64) {
+	if k.turns == nil {
+		k.turns = make(map[ratelimit.Class]int64)
+	}
+	k.turns[class] = turn
+	if len(k.turns) > mostTurns {
+		maps.DeleteFunc(k.turns, func(_ ratelimit.Class, old int64) bool { return old <= turn-mostTurns/2 })
+	}
+}
 
 // last is the last grant, if there was one.
 func (k *note) last() (grant, bool) {

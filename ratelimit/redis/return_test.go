@@ -26,7 +26,7 @@ func slots(t *testing.T, s *Store, clock *ratelimittest.Clock, count int) int {
 // owed is what is in a budget's bucket, below 0 when it owes.
 func owed(t *testing.T, s *server, store *Store) float64 {
 	t.Helper()
-	reply, err := s.client().Eval(t.Context(), "return tostring(cmsgpack.unpack(redis.call('GET', KEYS[1])).tokens)",
+	reply, err := s.client().Eval(t.Context(), "return tostring(cmsgpack.unpack(redis.call('HGET', KEYS[1], 's')).tokens)",
 		[]string{store.key(organization.Key)}).Float64()
 	if err != nil {
 		t.Fatal(err)

@@ -147,14 +147,15 @@ func eventually(t testing.TB, within time.Duration, what string, is func() bool)
 	}
 }
 
-// counter counts the commands that go to the server.
-type counter struct{ commands atomic.Int64 }
+// counter counts the commands that go to the server, and the words of the longest.
+type counter struct{ commands, longest atomic.Int64 }
 
 func (c *counter) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
 func (c *counter) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		c.commands.Add(1)
+		c.longest.Store(max(c.longest.Load(), int64(len(cmd.Args()))))
 		return next(ctx, cmd)
 	}
 }

@@ -11,8 +11,14 @@ import (
 	"github.com/merakibroker/merakibroker/ratelimit"
 )
 
-//go:embed script.lua
-var stepSource string
+// The script is in two files: the state of a budget with its bucket, and the queue
+// with the step.
+var (
+	//go:embed bucket.lua
+	bucketSource string
+	//go:embed queue.lua
+	queueSource string
+)
 
 // errNonsense stands for an answer that the script cannot have given. A store that
 // gives one is not to be relied on, whatever the reason.
@@ -24,11 +30,16 @@ type result struct {
 	rate, tokens float64
 	stopped      time.Duration
 	at           int64 // by the store's clock, in microseconds
+	turn         int64 // the number of the last slot
 	slots        []int // indices into the classes of the ask
+	// virtual and finish are the virtual time and the virtual finish of each
+	// class's caller, where more classes wait than were told.
+	virtual float64
+	finish  []float64
 }
 
 // header is how many numbers an answer has before its slots.
-const header = 5
+const header = 7
 
 // step runs the script for the budget held under a key, within the timeout.
 func (s *Store) step(ctx context.Context, key string, b ratelimit.Budget, r feedback, op string, rest ...any) (result, error) {
@@ -72,8 +83,20 @@ func decode(reply any) (result, error) {
 		tokens:  float64(numbers[2]) / 1e6,
 		stopped: time.Duration(numbers[3]) * time.Microsecond,
 		at:      numbers[4],
+		turn:    numbers[6],
 	}
-	for _, i := range numbers[header:] {
+	rest := numbers[header:]
+	slots := numbers[5]
+	if slots < 0 || slots > int64(len(rest)) {
+		return result{}, fmt.Errorf("%w: %d slots in %d numbers", errNonsense, slots, len(list))
+	}
+	if queue := rest[slots:]; len(queue) > 0 {
+		a.virtual = float64(queue[0]) / 1e6
+		for _, finish := range queue[1:] {
+			a.finish = append(a.finish, float64(finish)/1e6)
+		}
+	}
+	for _, i := range rest[:slots] {
 		if i < 1 || i > int64(len(list))+1<<20 {
 			return result{}, fmt.Errorf("%w: class %d", errNonsense, i)
 		}
@@ -86,6 +109,9 @@ func decode(reply any) (result, error) {
 func (a result) classes(ask ratelimit.Ask) ([]ratelimit.Class, error) {
 	if ask.Most > 0 && len(a.slots) > ask.Most {
 		return nil, fmt.Errorf("%w: %d slots, asked for %d", errNonsense, len(a.slots), ask.Most)
+	}
+	if len(a.finish) > 0 && len(a.finish) != len(ask.Waiting) {
+		return nil, fmt.Errorf("%w: the finish of %d classes, asked for %d", errNonsense, len(a.finish), len(ask.Waiting))
 	}
 	if len(a.slots) == 0 {
 		return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -73,7 +74,7 @@ func newStore(ctx context.Context, config Config) (*Store, error) {
 		config:    config,
 		id:        rand.Text()[:10],
 		client:    client,
-		script:    goredis.NewScript(stepSource),
+		script:    goredis.NewScript(bucketSource + queueSource),
 		heartbeat: goredis.NewScript(heartbeatSource),
 		breaker:   newBreaker(),
 		notes:     notes,
@@ -127,16 +128,18 @@ func valid(b ratelimit.Budget) bool {
 func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask) (ratelimit.Grant, error) {
 	b := ask.Budget
 	r, owed := s.feedback(now, b.Key)
+	ask, more := s.first(now, ask)
 	if owed > 0 {
 		// The stop came while the store was away; it has to know before it grants.
 		if _, err := s.step(ctx, s.key(b.Key), b, feedback{sinceGrant: r.sinceGrant}, "stop", owed.Microseconds()); err != nil {
 			return ratelimit.Grant{}, err
 		}
 	}
-	args := make([]any, 0, 1+4*len(ask.Waiting))
-	args = append(args, max(0, ask.Most))
-	for _, w := range ask.Waiting {
-		args = append(args, int(w.Priority), w.Caller, max(0, w.Count), number(w.Share()))
+	args := make([]any, 0, 2+5*len(ask.Waiting))
+	args = append(args, max(0, ask.Most), more)
+	for i, turn := range s.turns(now, ask) {
+		w := ask.Waiting[i]
+		args = append(args, int(w.Priority), w.Caller, max(0, w.Count), number(w.Share()), turn)
 	}
 	a, err := s.step(ctx, s.key(b.Key), b, r, "pull", args...)
 	if err != nil {
@@ -151,7 +154,57 @@ func (s *Store) pullShared(ctx context.Context, now time.Time, ask ratelimit.Ask
 		grant.Again = -1
 	}
 	grant.State = s.hear(now, b, r, a)
+	s.learn(now, ask, classes, a)
 	return grant, nil
+}
+
+// first bounds an ask to the classes that come first, as far as this replica knows
+// the order of the queue. It returns how many more there are.
+func (s *Store) first(now time.Time, ask ratelimit.Ask) (ratelimit.Ask, int) {
+	if len(ask.Waiting) <= ratelimit.MostClasses {
+		return ask, 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, more := s.notes.of(now, ask.Budget.Key), 0
+	ask.Waiting, more = ratelimit.First(ask.Waiting, func(caller string) float64 { return max(k.virtual, k.finish[caller]) })
+	return ask, more
+}
+
+// turns are the numbers of the last slots of the classes of an ask at this replica.
+func (s *Store) turns(now time.Time, ask ratelimit.Ask) []int64 {
+	turns := make([]int64, len(ask.Waiting))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.notes.of(now, ask.Budget.Key)
+	for i, w := range ask.Waiting {
+		turns[i] = k.turns[w.Class]
+	}
+	return turns
+}
+
+// learn notes what the store tells of the order of the queue. It is right for the
+// classes of this ask, so one that other replicas have served meanwhile does not
+// stand before the others a second time.
+func (s *Store) learn(now time.Time, ask ratelimit.Ask, granted []ratelimit.Class, a result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.notes.of(now, ask.Budget.Key)
+	for i, class := range granted {
+		k.took(class, a.turn-int64(len(granted)-1-i))
+	}
+	if len(a.finish) == 0 {
+		k.virtual, k.finish = 0, nil
+		return
+	}
+	k.virtual = a.virtual
+	if k.finish == nil {
+		k.finish = make(map[string]float64)
+	}
+	for i, w := range ask.Waiting {
+		k.finish[w.Caller] = a.finish[i]
+	}
+	maps.DeleteFunc(k.finish, func(_ string, finish float64) bool { return finish <= k.virtual })
 }
 
 // feedback takes what there is to tell of a budget, and how much is left of a stop
