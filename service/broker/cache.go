@@ -37,7 +37,6 @@ type cache struct {
 // A partition is what the cache has of one organization, "" for none.
 type partition struct {
 	entries map[*list.Element]struct{}
-	writing int
 	written time.Time
 }
 
@@ -85,13 +84,11 @@ func (c *cache) put(now, at time.Time, k readKey, a *Answer) {
 	if c.wanted.IsZero() || now.Sub(c.wanted) > keep {
 		return
 	}
-	h := c.partitions[a.Organization]
-	if h == nil {
-		c.tidy(now) // before h is there: it would be taken for one of which nothing is kept
-		h = &partition{}
-		c.partitions[a.Organization] = h
+	if c.partitions[a.Organization] == nil {
+		c.tidy(now) // before it is there: it would be taken for one of which nothing is kept
 	}
-	if h.writing > 0 || !h.written.Before(at) || !c.unowned.Before(at) {
+	h := c.partition(a.Organization)
+	if !h.written.Before(at) || !c.unowned.Before(at) {
 		return
 	}
 	if old := c.entries[k]; old != nil {
@@ -123,58 +120,42 @@ func (c *cache) tidy(now time.Time) {
 		return
 	}
 	for id, h := range c.partitions {
-		if len(h.entries) == 0 && h.writing == 0 && now.Sub(h.written) > writeMemory {
+		if len(h.entries) == 0 && now.Sub(h.written) > writeMemory {
 			delete(c.partitions, id)
 		}
 	}
 }
 
-// writing drops what a write may change: everything of its organization, and
+// written drops what a write may have changed: everything of its organization, and
 // what has none, such as the list of organizations. A write of which no owner is
-// known drops everything.
-func (c *cache) writing(organization string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.change(organization)
-	c.partitions[organization].writing++
-}
-
-// written ends a write that was begun for an organization, and does as writing.
-// Now is when its answer was there, or it was given up.
+// known drops everything. Now is when its answer was there, or it was given up: no
+// answer that was asked for before is kept after.
 func (c *cache) written(now time.Time, organization string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tidy(now)
-	h := c.change(organization)
-	h.writing--
-	h.written = now
 	if organization == "" {
 		c.unowned = now
-		return
-	}
-	if none := c.partitions[""]; none != nil {
-		none.written = now
-	}
-}
-
-func (c *cache) change(organization string) *partition {
-	h := c.partitions[organization]
-	if h == nil {
-		h = &partition{}
-		c.partitions[organization] = h
-	}
-	if organization == "" {
 		for c.used.Len() > 0 {
 			c.drop(c.used.Back())
 		}
-		return h
+		return
 	}
 	for _, id := range [...]string{organization, ""} {
-		if h := c.partitions[id]; h != nil {
-			for e := range h.entries {
-				c.drop(e)
-			}
+		h := c.partition(id)
+		h.written = now
+		for e := range h.entries {
+			c.drop(e)
 		}
+	}
+}
+
+// partition is an organization's, made where there is none.
+func (c *cache) partition(id string) *partition {
+	h := c.partitions[id]
+	if h == nil {
+		h = &partition{}
+		c.partitions[id] = h
 	}
 	return h
 }

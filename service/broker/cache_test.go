@@ -23,7 +23,6 @@ func TestCacheOfManyOrganizations(t *testing.T) {
 			t.Fatalf("the answer of organization %d is not kept", i)
 		}
 		id := fmt.Sprint(i)
-		c.writing(id)
 		c.written(now, id)
 		if c.find(now, key(i), time.Minute) != nil {
 			t.Fatalf("the answer of organization %d outlives a write", i)
@@ -31,5 +30,47 @@ func TestCacheOfManyOrganizations(t *testing.T) {
 	}
 	if c.bytes != 0 || len(c.entries) != 0 {
 		t.Errorf("%d bytes in %d entries are left", c.bytes, len(c.entries))
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newCache(100_000)
+	now := time.Now()
+	c.find(now, readKey{}, time.Minute)
+	for i := range 1000 {
+		c.put(now, now, readKey{path: fmt.Sprint(i)}, &Answer{Body: make([]byte, 1000), Organization: fmt.Sprint(i % 7)})
+		if c.bytes > 100_000 {
+			t.Fatalf("%d bytes", c.bytes)
+		}
+	}
+	if c.find(now, readKey{path: "999"}, time.Minute) == nil || c.find(now, readKey{path: "1"}, time.Minute) != nil {
+		t.Error("not the latest are kept")
+	}
+	c.put(now, now, readKey{path: "large"}, &Answer{Body: make([]byte, 50_000)})
+	if c.find(now, readKey{path: "large"}, time.Minute) != nil {
+		t.Error("one answer takes half of the cache")
+	}
+	c.written(now, "")
+	if c.bytes != 0 || len(c.entries) != 0 || c.used.Len() != 0 {
+		t.Errorf("%d bytes, %d entries after a write of no known owner", c.bytes, len(c.entries))
+	}
+}
+
+// TestAnAnswerWithoutAnOwnerFromBeforeAWrite is not kept, also where it is the first
+// of its kind: a list of organizations was asked for before a write to one of them.
+func TestAnAnswerWithoutAnOwnerFromBeforeAWrite(t *testing.T) {
+	t.Parallel()
+	c, now := newCache(32<<20), time.Unix(1_800_000_000, 0)
+	list := readKey{"k", "/organizations", ""}
+	c.find(now, list, time.Minute) // somebody takes old answers
+	c.written(now.Add(2*time.Second), "1")
+	c.put(now.Add(3*time.Second), now.Add(time.Second), list, &Answer{Body: []byte("[]")})
+	if c.find(now.Add(3*time.Second), list, time.Minute) != nil {
+		t.Error("an answer from before the write is kept")
+	}
+	c.put(now.Add(5*time.Second), now.Add(4*time.Second), list, &Answer{Body: []byte("[]")})
+	if c.find(now.Add(5*time.Second), list, time.Minute) == nil {
+		t.Error("an answer from after the write is not kept")
 	}
 }

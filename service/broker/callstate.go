@@ -28,9 +28,6 @@ type callState struct {
 	// probe: it was let through although the operation usually takes longer than
 	// the call has.
 	probe bool
-	// reckoned is the deadline for which it was admitted or refused last; a flight's
-	// own may move while it waits.
-	reckoned time.Time
 
 	// key is the call's, or the one in its place after the Dashboard rejected it.
 	key     dashboard.Key
@@ -56,7 +53,7 @@ func (j *callState) owner() string {
 // perform takes a call through its lane to the Dashboard, as often as the judge
 // says.
 func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
-	if f := b.address(j); f != nil {
+	if f := j.inTime(func() *fault.Error { return b.address(j) }); f != nil {
 		return nil, f
 	}
 	leave, f := b.gates.enter(j)
@@ -65,8 +62,6 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 	}
 	defer leave()
 	if !j.call.read() {
-		b.cache.writing(j.organization)
-		b.reads.seal(j.organization)
 		organization := j.organization
 		defer func() {
 			b.cache.written(time.Now(), organization)
@@ -79,7 +74,7 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 		host = b.owners.Shards.Find(j.organization)
 	}
 	for {
-		if f := b.acquire(j); f != nil {
+		if f := j.inTime(func() *fault.Error { return b.acquire(j) }); f != nil {
 			return nil, b.stopped(j, f)
 		}
 		if err := j.ctx.Err(); err != nil {
@@ -117,6 +112,24 @@ func (b *Broker) perform(j *callState) (*Answer, *fault.Error) {
 	}
 }
 
+// inTime does something that may end for want of time, and does it again when
+// meanwhile somebody with more time has joined the call.
+func (j *callState) inTime(do func() *fault.Error) *fault.Error {
+	for {
+		deadline, _ := j.ctx.Deadline()
+		f := do()
+		if f == nil || f.Kind != fault.BudgetExhausted || j.final(deadline) {
+			return f
+		}
+	}
+}
+
+// final tells that a deadline will not move any more.
+func (j *callState) final(deadline time.Time) bool {
+	shared, ok := j.ctx.(*sharedContext)
+	return !ok || shared.final(deadline)
+}
+
 // address finds out whose budget the call spends.
 func (b *Broker) address(j *callState) *fault.Error {
 	organization, f := b.owner(j.ctx, j.call)
@@ -151,16 +164,20 @@ func (b *Broker) judge(now time.Time, j *callState, a *dashboard.Answer) verdict
 	if a.Outcome == fault.OK {
 		b.retries.succeed()
 	}
-	deadline, _ := j.ctx.Deadline()
 	usual := b.services.usual(operation, now)
 	if j.probe {
 		usual = 0 // it goes to find out
 	}
-	v := judge(judgement{
-		call: j.call, answer: a, history: j.history, hops: b.config.Redirects,
-		now: now, deadline: deadline, usual: usual,
+	about := judgement{
+		call: j.call, answer: a, history: j.history, hops: b.config.Redirects, now: now, usual: usual,
 		permit: b.retries.allows(now), random: rand.Float64(),
-	})
+	}
+	about.deadline, _ = j.ctx.Deadline()
+	v := judge(about)
+	for v.late && !j.final(about.deadline) {
+		about.deadline, _ = j.ctx.Deadline()
+		v = judge(about)
+	}
 	if v.charged && !b.retries.spend(now) {
 		v = verdict{action: giveUp, reason: v.reason + ", retry budget"}
 	}

@@ -47,7 +47,7 @@ func (b *Broker) question(c *Call) owner.Question {
 		key := c.Key
 		q.Prefetch = func(kind owner.Kind, organization string) {
 			if !b.life.Draining() {
-				b.life.Spawn(func() { _ = b.preload(b.life.Context(), key, organization, kind) })
+				b.life.Go(func() { _ = b.preload(b.life.Context(), key, organization, kind) })
 			}
 		}
 	}

@@ -13,17 +13,10 @@ import (
 	"github.com/merakibroker/merakibroker/service/record"
 )
 
-// slower changes how long the fake Dashboard takes from the next attempt on.
-func (d *fakeDashboard) slower(delay time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.delay = delay
-}
-
-// TestLeaderOutOfTime: it has to reply at its deadline, although the read has
-// followers with more time. They begin it once more, together.
+// TestLeaderOutOfTime: who began the read has to be answered at its deadline; the
+// read goes on for those with more time.
 func TestLeaderOutOfTime(t *testing.T) {
-	d := &fakeDashboard{delay: time.Hour}
+	d := &fakeDashboard{delay: 12 * time.Second}
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		var wg sync.WaitGroup
 		begun := time.Now()
@@ -34,7 +27,6 @@ func TestLeaderOutOfTime(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		d.slower(2 * time.Second)
 		for range 5 {
 			wg.Go(func() {
 				if f := do(t, b, 20*time.Second, read("1", 0))[0]; f != nil || time.Since(begun) != 12*time.Second {
@@ -43,8 +35,21 @@ func TestLeaderOutOfTime(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if d.count() != 2 {
+		if d.count() != 1 {
 			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+// TestTheLastToWaitIsToldOfItsAttempts: whose deadline ends the read learns what
+// the read has met.
+func TestTheLastToWaitIsToldOfItsAttempts(t *testing.T) {
+	d := &fakeDashboard{delay: time.Hour}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		begun := time.Now()
+		f := do(t, b, 10*time.Second, read("1", 0))[0]
+		if f == nil || f.Kind != fault.DeadlineExceeded || len(f.Attempts) != 1 || time.Since(begun) != 10*time.Second {
+			t.Errorf("%+v after %v", f, time.Since(begun))
 		}
 	})
 }
@@ -60,20 +65,16 @@ func TestLeadersOutOfTimeOneAfterTheOther(t *testing.T) {
 			_ = pause(t.Context(), 50*time.Millisecond)
 		}
 		wg.Wait()
-		if d.count() > 3 {
+		if d.count() != 1 {
 			t.Errorf("%d requests", d.count())
 		}
 	})
 }
 
-// TestLeaderOutOfTimeInTheQueue: nothing has been sent, and the follower goes
-// on, also where the flight is made apart and lasts as long as the follower.
+// TestLeaderOutOfTimeInTheQueue: nothing has been sent, and the read waits on for
+// the follower.
 func TestLeaderOutOfTimeInTheQueue(t *testing.T) {
-	t.Run("leading", func(t *testing.T) { leaderOutOfTimeInTheQueue(t, 5*time.Second) })
-	t.Run("apart", func(t *testing.T) { leaderOutOfTimeInTheQueue(t, 2*time.Second) })
-}
-
-func leaderOutOfTimeInTheQueue(t *testing.T, patience time.Duration) {
+	const patience = 5 * time.Second
 	first := true
 	d := &fakeDashboard{answer: func(*dashboard.Request) *dashboard.Answer {
 		if first {
@@ -95,7 +96,7 @@ func leaderOutOfTimeInTheQueue(t *testing.T, patience time.Duration) {
 		begun := time.Now()
 		wg.Go(func() {
 			f := do(t, b, patience, c)[0]
-			if f == nil || f.Kind != fault.BudgetExhausted || time.Since(begun) > patience {
+			if f == nil || f.Kind != fault.DeadlineExceeded || time.Since(begun) != patience {
 				t.Errorf("the leader: %v after %v", f, time.Since(begun))
 			}
 		})
@@ -132,7 +133,7 @@ func TestLeaderWithNoTimeForAnother(t *testing.T) {
 	inBubble(t, d, func(t *testing.T, b *Broker) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if f := do(t, b, 10*time.Second, read("1", 0))[0]; f == nil || f.Kind != fault.Unreachable {
+			if f := do(t, b, 10*time.Second, read("1", 0))[0]; f == nil || f.Kind != fault.DeadlineExceeded {
 				t.Errorf("the leader: %v", f)
 			}
 		})
@@ -198,93 +199,84 @@ func TestAllLeaveTheLeaderFirst(t *testing.T) {
 	})
 }
 
-// TestPanicInFlight: every member gets a fault, and the next read is a new one.
-func TestPanicInFlight(t *testing.T) {
-	for name, timeout := range map[string]time.Duration{"led": time.Minute, "apart": 2 * time.Second} {
-		t.Run(name, func(t *testing.T) {
-			d := &fakeDashboard{delay: time.Second}
-			d.answer = func(*dashboard.Request) *dashboard.Answer { panic("a bug") } // what the test is about
-			inBubble(t, d, func(t *testing.T, b *Broker) {
-				for _, f := range do(t, b, timeout, read("1", 0), read("1", 0), read("1", 0)) {
-					if f == nil || f.Kind != fault.Internal {
-						t.Errorf("%v", f)
-					}
-				}
-				d.answer = nil
-				if f := do(t, b, timeout, read("1", 0))[0]; f != nil {
-					t.Error(f)
-				}
-				if d.count() != 2 {
-					t.Errorf("%d requests", d.count())
-				}
-			})
-		})
-	}
-}
-
-// TestDrainAndCloseInFlight: Drain lets what has been sent arrive; Close ends it,
-// and is not over before it has ended.
-func TestDrainAndCloseInFlight(t *testing.T) {
-	for name, timeout := range map[string]time.Duration{"led": time.Minute, "apart": 3 * time.Second} {
-		t.Run(name, func(t *testing.T) {
-			d := &fakeDashboard{delay: time.Second}
-			inBubble(t, d, func(t *testing.T, b *Broker) {
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					for _, f := range do(t, b, timeout, read("1", 0), read("1", 0)) {
-						if f != nil {
-							t.Errorf("while draining: %v", f)
-						}
-					}
-				})
-				synctest.Wait()
-				b.Drain()
-				wg.Wait()
-			})
-			d = &fakeDashboard{delay: time.Hour}
-			inBubble(t, d, func(t *testing.T, b *Broker) {
-				var wg sync.WaitGroup
-				wg.Go(func() {
-					for _, f := range do(t, b, timeout, read("1", 0), read("1", 0)) {
-						if f == nil || f.Kind != fault.Cancelled {
-							t.Errorf("after closing: %v", f)
-						}
-					}
-				})
-				synctest.Wait()
-				b.Close()
-				if list := b.Record().List(record.AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
-					t.Errorf("closed before the attempt was over: %+v", list)
-				}
-				wg.Wait()
-				if f := do(t, b, timeout, read("1", 0))[0]; f == nil || f.Kind != fault.Draining {
-					t.Errorf("after closing: %v", f)
-				}
-			})
-		})
-	}
-}
-
-// TestLeaderLeavesAHangingRead: the flight that it has left to others still ends.
-func TestLeaderLeavesAHangingRead(t *testing.T) {
-	d := &fakeDashboard{delay: time.Hour}
+// TestPanicInASharedRead: every member gets a fault, and the next read is a new one.
+func TestPanicInASharedRead(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second}
+	d.answer = func(*dashboard.Request) *dashboard.Answer { panic("a bug") } // what the test is about
 	inBubble(t, d, func(t *testing.T, b *Broker) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0), read("1", 0)) {
+			if f == nil || f.Kind != fault.Internal {
+				t.Errorf("%v", f)
+			}
+		}
+		d.answer = nil
+		if f := do(t, b, time.Minute, read("1", 0))[0]; f != nil {
+			t.Error(f)
+		}
+		if d.count() != 2 {
+			t.Errorf("%d requests", d.count())
+		}
+	})
+}
+
+// TestDrainAndCloseDuringASharedRead: Drain lets what has been sent arrive; Close
+// ends it, and is not over before it has ended.
+func TestDrainAndCloseDuringASharedRead(t *testing.T) {
+	d := &fakeDashboard{delay: time.Second}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
 		var wg sync.WaitGroup
-		begun := time.Now()
-		wg.Go(func() { _, _ = b.Do(ctx, read("1", 0)) })
-		synctest.Wait()
 		wg.Go(func() {
-			if f := do(t, b, 5*time.Minute, read("1", 0))[0]; f == nil || time.Since(begun) > 6*time.Minute {
-				t.Errorf("the follower: %v after %v", f, time.Since(begun))
+			for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0)) {
+				if f != nil {
+					t.Errorf("while draining: %v", f)
+				}
 			}
 		})
 		synctest.Wait()
-		cancel()
-		_ = pause(t.Context(), 11*time.Second)
-		if n := d.count(); n != 2 {
-			t.Errorf("%d requests, 11 s after one with 10 s that hangs", n)
-		}
+		b.Drain()
 		wg.Wait()
 	})
+	d = &fakeDashboard{delay: time.Hour}
+	inBubble(t, d, func(t *testing.T, b *Broker) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, f := range do(t, b, time.Minute, read("1", 0), read("1", 0)) {
+				if f == nil || f.Kind != fault.Cancelled {
+					t.Errorf("after closing: %v", f)
+				}
+			}
+		})
+		synctest.Wait()
+		b.Close()
+		if list := b.Record().List(record.AttemptFilter{}); len(list) != 1 || list[0].Outcome != fault.Left {
+			t.Errorf("closed before the attempt was over: %+v", list)
+		}
+		wg.Wait()
+		if f := do(t, b, time.Minute, read("1", 0))[0]; f == nil || f.Kind != fault.Draining {
+			t.Errorf("after closing: %v", f)
+		}
+	})
+}
+
+// TestNobodyJoinsWhatEndsForWantOfTime: a read that is refused for want of time
+// takes nobody along who has more of it.
+func TestNobodyJoinsWhatEndsForWantOfTime(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	until := func(d time.Duration) context.Context {
+		ctx, cancel := context.WithDeadline(t.Context(), now.Add(d))
+		t.Cleanup(cancel)
+		return ctx
+	}
+	c := newSharedContext(t.Context(), until(time.Minute))
+	if !c.join(until(time.Hour)) || c.final(now.Add(time.Minute)) {
+		t.Error("somebody with more time has joined, and the read ends")
+	}
+	if deadline, _ := c.Deadline(); !deadline.Equal(now.Add(time.Hour)) {
+		t.Errorf("the deadline is %v, not that of who has most time", deadline)
+	}
+	if !c.final(now.Add(time.Hour)) || c.join(until(2*time.Hour)) {
+		t.Error("somebody joins what has ended")
+	}
+	c.cancel(nil)
 }

@@ -230,7 +230,10 @@ func (l *lane) pick(class ratelimit.Class, now time.Time) *waiter {
 		if w == nil {
 			w = l.queue.first()
 		}
-		if w == nil || w.latest.IsZero() || !now.After(w.latest) {
+		if w == nil {
+			return nil
+		}
+		if latest := w.latest(); latest.IsZero() || !now.After(latest) {
 			return w
 		}
 		l.out(w, refused, &refusal{why: refusedDeadline, after: l.later(now, w)})

@@ -112,17 +112,25 @@ func (l *lane) take(now time.Time) bool {
 // the caller left first, in which case a slot that came at that moment is passed on.
 func (l *lane) await(ctx context.Context, w *waiter) error {
 	var late <-chan time.Time
-	if !w.latest.IsZero() {
-		t := time.NewTimer(time.Until(w.latest))
-		defer t.Stop()
-		late = t.C
-	}
-	select {
-	case <-w.ready:
-	case <-late:
-		l.leave(w, &refusal{why: refusedDeadline})
-	case <-ctx.Done():
-		l.leave(w, nil)
+	for waits := true; waits; {
+		if latest := w.latest(); !latest.IsZero() {
+			t := time.NewTimer(time.Until(latest))
+			defer t.Stop()
+			late = t.C
+		}
+		select {
+		case <-w.ready:
+			waits = false
+		case now := <-late:
+			if now.Before(w.latest()) {
+				continue // somebody with more time has joined the read
+			}
+			l.leave(w, &refusal{why: refusedDeadline})
+			waits = false
+		case <-ctx.Done():
+			l.leave(w, nil)
+			waits = false
+		}
 	}
 	switch w.state {
 	case granted:
@@ -168,7 +176,7 @@ func (l *lane) join(w *waiter) *refusal {
 	if l.news == nil {
 		l.news = make(chan struct{}, 1)
 	}
-	if !l.set.life.Spawn(l.drive) {
+	if !l.set.life.Go(l.drive) {
 		l.out(w, refused, &refusal{why: refusedDraining})
 		return w.refusal
 	}

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +23,11 @@ const (
 type waiter struct {
 	class  ratelimit.Class
 	weight float64
-	// since is when this wait began; latest is when a slot is no longer of use.
-	since, latest time.Time
+	since  time.Time // when this wait began
+	// ctx is the call's, whose deadline may move while it waits; nil for what has
+	// none. service is what has to be left of it for an attempt.
+	ctx     context.Context
+	service time.Duration
 	// sent tells that the call has made attempts before: it finishes also while
 	// the broker drains.
 	sent bool
@@ -57,6 +61,18 @@ type waiter struct {
 // asked is when the two parts of a slot were asked for: the lane's own, and the
 // address's where there is one. A slot that is given back names it.
 type asked struct{ own, address time.Time }
+
+// latest is when a slot is no longer of use; zero for never.
+func (w *waiter) latest() time.Time {
+	if w.ctx == nil {
+		return time.Time{}
+	}
+	deadline, ok := w.ctx.Deadline()
+	if !ok {
+		return time.Time{}
+	}
+	return deadline.Add(-w.service)
+}
 
 // wake tells whoever waits that the state has changed.
 func (w *waiter) wake() {

@@ -153,11 +153,9 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 	}
 	now := time.Now()
 	left, service := longestDelay, shortestAttempt
-	w := &s.waiter
-	if deadline, ok := ctx.Deadline(); ok {
-		left = deadline.Sub(now)
-		service = max(service, r.Usual)
-		w.latest = deadline.Add(-service)
+	deadline, timed := ctx.Deadline()
+	if timed {
+		left, service = deadline.Sub(now), max(service, r.Usual)
 	}
 	if s.operation == nil && s.share == nil && service <= left && s.payer.take(now) {
 		s.asked[2] = asked{now, now}
@@ -166,16 +164,18 @@ func (s *Slot) acquire(ctx context.Context, r *Request) (at *lane, err error) {
 		return nil, nil
 	}
 	defer func() { s.waited += time.Since(now) }()
-	if !w.latest.IsZero() && service < r.Ample && 2*r.Ample <= left {
-		service, w.latest = r.Ample, w.latest.Add(service-r.Ample)
+	if timed && service < r.Ample && 2*r.Ample <= left {
+		service = r.Ample
 	}
+	w := &s.waiter
+	w.ctx, w.service = ctx, service
 	w.class, w.weight, w.fingerprint = s.class(r.Class), r.Weight, fingerprint(set.seed, r)
 	w.sent = r.Sent
 	relaxed := false
 	probe := func() bool { // once for all the lanes
 		if !relaxed && r.Probe() {
 			relaxed = true
-			w.latest = w.latest.Add(service - shortestAttempt)
+			w.service = shortestAttempt
 		}
 		return relaxed
 	}
@@ -270,7 +270,9 @@ func (s *Slot) Report(now time.Time, r Result) {
 	case r.Stop > 0:
 		limited.limited.Add(1)
 		limited.sched.Stop(ctx, now, limited.budget, r.Stop)
+		limited.mu.Lock()
 		limited.notice()
+		limited.mu.Unlock()
 	case r.Answered:
 		main.sched.Succeed(ctx, now, main.budget)
 		if own != nil {

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // Config bounds a Directory. Every zero field has the default beside it.
 type Config struct {
-	// Size is how many networks and devices are remembered at the least; up to
-	// twice as many are: 100,000.
+	// Size is how many networks, and how many devices, are remembered: 100,000.
 	Size int
 	// Age is how long an owner is remembered, MissAge how long it is remembered
 	// that there is none: 24 h and 30 s.
@@ -59,10 +60,10 @@ type Directory struct {
 	lookUps lookUpCounts
 
 	mu       sync.Mutex
-	networks generations[string, ownership] // by network id
-	devices  generations[string, ownership] // by serial
+	networks *simplelru.LRU[string, ownership] // by network id
+	devices  *simplelru.LRU[string, ownership] // by serial
 	// misses are ids of which a credential could learn no owner.
-	misses generations[missKey, time.Time]
+	misses *simplelru.LRU[missKey, time.Time]
 	// waits are those who wait for an owner to be learned, whoever learns it.
 	waits map[string][]chan struct{}
 	// unpaid counts attempts that a network's organization owes once it is known:
@@ -94,9 +95,19 @@ func New(c Config) (*Directory, error) {
 		return nil, err
 	}
 	o := &Directory{config: c, Shards: Shards{age: c.ShardAge}, waits: make(map[string][]chan struct{})}
-	o.networks.limit, o.devices.limit, o.misses.limit = c.Size, c.Size, min(c.Size, 10_000)
-	o.Shards.m.limit, o.lookUps.m.limit = 10_000, 1000
+	o.networks, o.devices = latest[string, ownership](c.Size), latest[string, ownership](c.Size)
+	o.misses = latest[missKey, time.Time](min(c.Size, 10_000))
+	o.Shards.m, o.lookUps.m = latest[string, shard](10_000), latest[lookUpKey, *lookUpCount](1000)
 	return o, nil
+}
+
+// latest makes a map that keeps the entries used last.
+func latest[K comparable, V any](size int) *simplelru.LRU[K, V] {
+	m, err := simplelru.NewLRU[K, V](size, nil)
+	if err != nil {
+		panic(err) // a size below 1, which Config does not let through
+	}
+	return m
 }
 
 // network gives the organization of a network; empty when it is not known.
@@ -107,12 +118,12 @@ func (o *Directory) network(now time.Time, id string) string {
 }
 
 func (o *Directory) networkLocked(now time.Time, id string) string {
-	e, ok := o.networks.get(id)
+	e, ok := o.networks.Get(id)
 	if !ok {
 		return ""
 	}
 	if now.Sub(e.at) > o.config.Age {
-		o.networks.drop(id)
+		o.networks.Remove(id)
 		return ""
 	}
 	return e.organization
@@ -123,12 +134,12 @@ func (o *Directory) networkLocked(now time.Time, id string) string {
 func (o *Directory) device(now time.Time, serial string) (organization, network string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e, ok := o.devices.get(serial)
+	e, ok := o.devices.Get(serial)
 	if !ok {
 		return "", ""
 	}
 	if now.Sub(e.at) > o.config.Age {
-		o.devices.drop(serial)
+		o.devices.Remove(serial)
 		return "", ""
 	}
 	if e.network != "" {
@@ -141,7 +152,7 @@ func (o *Directory) device(now time.Time, serial string) (organization, network 
 func (o *Directory) missed(now time.Time, credential, id string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	at, ok := o.misses.get(missKey{credential, id})
+	at, ok := o.misses.Get(missKey{credential, id})
 	return ok && now.Sub(at) <= o.config.MissAge
 }
 
@@ -149,7 +160,7 @@ func (o *Directory) missed(now time.Time, credential, id string) bool {
 func (o *Directory) miss(now time.Time, credential, id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.misses.put(missKey{credential, strings.Clone(id)}, now)
+	o.misses.Add(missKey{credential, strings.Clone(id)}, now)
 }
 
 // A Fact is what one row of an answer says: a network and its organization, a
@@ -179,14 +190,15 @@ func (o *Directory) know(now time.Time, serial, network []byte, organization str
 	if len(o.waits) > 0 || len(o.unpaid) > 0 {
 		return false
 	}
-	same := func(e ownership, organization, network string) bool {
+	same := func(m *simplelru.LRU[string, ownership], id []byte, organization, network string) bool {
+		e, _ := m.Peek(string(id))
 		return e.organization == organization && e.network == network && now.Sub(e.at) <= o.config.MissAge/2
 	}
 	if len(network) > 0 {
-		return (organization == "" || same(o.networks.young[string(network)], organization, "")) &&
-			(len(serial) == 0 || same(o.devices.young[string(serial)], "", string(network)))
+		return (organization == "" || same(o.networks, network, organization, "")) &&
+			(len(serial) == 0 || same(o.devices, serial, "", string(network)))
 	}
-	return organization != "" && same(o.devices.young[string(serial)], organization, "")
+	return organization != "" && same(o.devices, serial, organization, "")
 }
 
 // Learn takes facts over, and gives what is now known to be owed.
@@ -198,7 +210,7 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 	defer o.mu.Unlock()
 	for _, f := range facts {
 		if f.Network != "" && f.Organization != "" {
-			o.networks.put(f.Network, ownership{organization: f.Organization, at: now})
+			o.networks.Add(f.Network, ownership{organization: f.Organization, at: now})
 			o.wake(f.Network)
 			if n := o.unpaid[f.Network]; n > 0 {
 				delete(o.unpaid, f.Network)
@@ -208,10 +220,10 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 		switch {
 		case f.Serial == "":
 		case f.Network != "":
-			o.devices.put(f.Serial, ownership{network: f.Network, at: now})
+			o.devices.Add(f.Serial, ownership{network: f.Network, at: now})
 			o.wake(f.Serial)
 		case f.Organization != "":
-			o.devices.put(f.Serial, ownership{organization: f.Organization, at: now})
+			o.devices.Add(f.Serial, ownership{organization: f.Organization, at: now})
 			o.wake(f.Serial)
 		}
 	}
@@ -224,11 +236,11 @@ func (o *Directory) Learn(now time.Time, facts []Fact) (due []Debt) {
 func (o *Directory) forget(now time.Time, id string, always bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e, ok := o.networks.get(id); ok && (always || now.Sub(e.at) > o.config.MissAge) {
-		o.networks.drop(id)
+	if e, ok := o.networks.Get(id); ok && (always || now.Sub(e.at) > o.config.MissAge) {
+		o.networks.Remove(id)
 	}
-	if e, ok := o.devices.get(id); ok && (always || now.Sub(e.at) > o.config.MissAge) {
-		o.devices.drop(id)
+	if e, ok := o.devices.Get(id); ok && (always || now.Sub(e.at) > o.config.MissAge) {
+		o.devices.Remove(id)
 	}
 }
 
@@ -238,8 +250,8 @@ func (o *Directory) wait(now time.Time, id string) (<-chan struct{}, func()) {
 	c := make(chan struct{})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, g := range [...]*generations[string, ownership]{&o.networks, &o.devices} {
-		if e, ok := g.get(id); ok && now.Sub(e.at) <= o.config.Age {
+	for _, g := range [...]*simplelru.LRU[string, ownership]{o.networks, o.devices} {
+		if e, ok := g.Get(id); ok && now.Sub(e.at) <= o.config.Age {
 			close(c)
 			return c, func() {}
 		}

@@ -60,30 +60,6 @@ func FuzzNews(f *testing.F) {
 	})
 }
 
-func TestGenerations(t *testing.T) {
-	t.Parallel()
-	g := generations[int, int]{limit: 100}
-	for i := range 1000 {
-		g.put(i, i)
-		g.get(0) // in use: never forgotten
-		if g.len() > 200 {
-			t.Fatalf("%d entries", g.len())
-		}
-	}
-	if _, ok := g.get(0); !ok {
-		t.Error("what is in use was forgotten")
-	}
-	for i := 901; i < 1000; i++ {
-		if _, ok := g.get(i); !ok {
-			t.Errorf("%d is among the last 100 and was forgotten", i)
-		}
-	}
-	g.drop(0)
-	if _, ok := g.get(0); ok {
-		t.Error("dropped and still there")
-	}
-}
-
 // TestWhatIsKnownIsNoNews: an answer that says what another has just said is read,
 // and nothing is kept of it. What says otherwise, or was said a while ago, is news.
 func TestWhatIsKnownIsNoNews(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
@@ -152,7 +154,7 @@ func (o *Directory) unknown(q Question, f *fault.Error) (string, *fault.Error) {
 // cheaper to list everything once: a page of a list names a thousand.
 type lookUpCounts struct {
 	mu sync.Mutex
-	m  generations[lookUpKey, *lookUpCount]
+	m  *simplelru.LRU[lookUpKey, *lookUpCount]
 }
 
 type lookUpKey struct {
@@ -183,10 +185,10 @@ func (h *lookUpCounts) found(now time.Time, most int, q Question, organization s
 	key := lookUpKey{organization, q.Kind}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t, ok := h.m.get(key)
+	t, ok := h.m.Get(key)
 	if !ok {
 		t = &lookUpCount{since: now}
-		h.m.put(key, t)
+		h.m.Add(key, t)
 	}
 	if now.Sub(t.since) > prefetchWindow {
 		t.since, t.ids = now, nil

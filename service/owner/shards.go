@@ -3,6 +3,8 @@ package owner
 import (
 	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // Shards remembers which shard answers for an organization, as redirects have
@@ -11,7 +13,7 @@ import (
 type Shards struct {
 	age time.Duration
 	mu  sync.Mutex
-	m   generations[string, shard]
+	m   *simplelru.LRU[string, shard]
 }
 
 type shard struct {
@@ -26,15 +28,15 @@ func (h *Shards) Find(organization string) string {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.m.len() == 0 {
+	if h.m.Len() == 0 {
 		return ""
 	}
-	s, ok := h.m.get(organization)
+	s, ok := h.m.Get(organization)
 	if !ok {
 		return ""
 	}
 	if time.Since(s.at) > h.age {
-		h.m.drop(organization)
+		h.m.Remove(organization)
 		return ""
 	}
 	return s.host
@@ -47,12 +49,12 @@ func (h *Shards) Learn(now time.Time, organization, host string) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.m.put(organization, shard{host, now})
+	h.m.Add(organization, shard{host, now})
 }
 
 // Forget drops a shard that did not answer well.
 func (h *Shards) Forget(organization string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.m.drop(organization)
+	h.m.Remove(organization)
 }
