@@ -14,7 +14,9 @@ const (
 	mostSynchronous  = 20
 	mostAsynchronous = 100
 	mostBatches      = 5
-	saysBatches      = "Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."
+	// previewTime is how long a batch that nobody confirms is kept.
+	previewTime = 7 * 24 * time.Hour
+	saysBatches = "Too many concurrently executing batches. Maximum is 5 confirmed but not yet executed batches."
 	// No words are documented for a batch of too many actions, or for one that is deleted too late.
 	saysTooManyActions = "Too many actions in the batch"
 	saysConfirmed      = "Batch cannot be deleted: it has been confirmed"
@@ -45,6 +47,9 @@ func (s *Sandbox) createBatch(c *request, d *answerForm) *response {
 	fit, _ := d.shape.Conform(o)
 	doc := &resource{body: document.Encode(fit), shape: d.shape}
 	s.store.create(c.path, id, doc)
+	if path := c.path + "/" + id; !confirmed {
+		s.effects.add(c.now.Add(previewTime), func(time.Time) { s.dropPreview(c.org, path) })
+	}
 	return s.respondToBatch(c, d, doc, c.path+"/"+id, b, confirmed)
 }
 
@@ -96,6 +101,14 @@ func (s *Sandbox) respondToBatch(c *request, d *answerForm, doc *resource, path 
 		}
 	}
 	return s.respondWith(c, d, doc, path)
+}
+
+// dropPreview deletes a batch that nobody has confirmed in a week.
+func (s *Sandbox) dropPreview(org *orgState, path string) {
+	if doc := s.store.get(path); doc != nil && document.DecodeObject(doc.body)["confirmed"] != true {
+		s.store.remove(path)
+		org.version.Add(1)
+	}
 }
 
 func (s *Sandbox) deleteBatch(c *request, d *answerForm) *response {

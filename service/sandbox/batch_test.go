@@ -231,6 +231,14 @@ func TestBatchRefusals(t *testing.T) {
 		if g := ask(t, s, "GET", path+"/"+again, ""); g.status != 404 {
 			t.Errorf("deleted: %d", g.status)
 		}
+		forgotten := document.Text(ask(t, s, "POST", path, batchBody(unconfirmed, updatePort(s, 2, "x"))).object(t, 201)["id"])
+		pass(7*24*time.Hour - time.Second)
+		ask(t, s, "GET", path+"/"+forgotten, "").object(t, 200)
+		pass(time.Second)
+		if g := ask(t, s, "GET", path+"/"+forgotten, ""); g.status != 404 {
+			t.Errorf("after a week: %d", g.status)
+		}
+		ask(t, s, "GET", path+"/"+id, "").object(t, 200) // was confirmed
 	})
 }
 

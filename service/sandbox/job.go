@@ -47,7 +47,8 @@ type JobScript struct {
 	Failed string `json:"failed,omitempty"`
 	// Error ends the job as complete, with this text beside it nevertheless.
 	Error string `json:"error,omitempty"`
-	// Endless keeps the job, or the batch, in its last state before the end.
+	// Endless keeps the job, or the batch, in its last state before the end, with
+	// Error beside it where that is given.
 	Endless bool `json:"endless,omitempty"`
 	// Skip lets so many matching jobs go as usual first; Times is for how many it
 	// holds, 0 all.
@@ -167,7 +168,7 @@ func (j *job) showError(o map[string]any, shape *document.Shape, ended bool) {
 	delete(o, "errors")
 	said := j.script.Failed + j.script.Error
 	switch {
-	case !ended || said == "":
+	case said == "" || !ended && !j.script.Endless:
 	case shape.Find("errors") != nil:
 		o["errors"] = []any{said}
 	case shape.Find("error") != nil:

@@ -83,7 +83,7 @@ func TestJobScripts(t *testing.T) {
 			{Operation: "createDeviceLiveToolsArpTable", Failed: "The device is offline"},
 			{Operation: "createDeviceLiveToolsPortsStatus", Error: "Some ports did not answer"},
 			{Operation: "createDeviceLiveToolsThroughputTest", Time: &ten},
-			{Path: tools + "ports/cycle", Endless: true},
+			{Path: tools + "ports/cycle", Endless: true, Error: "Temporary overload, please try again"},
 		} {
 			if err := s.AddJobScript(x); err != nil {
 				t.Fatal(err)
@@ -116,7 +116,7 @@ func TestJobScripts(t *testing.T) {
 			t.Errorf("after ten seconds: %v", o)
 		}
 		pass(time.Hour)
-		if o := look("ports/cycle"); o["status"] != "running" {
+		if o := look("ports/cycle"); o["status"] != "running" || o["error"] != "Temporary overload, please try again" {
 			t.Errorf("endless: %v", o)
 		}
 	})

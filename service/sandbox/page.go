@@ -220,8 +220,16 @@ func (l *listing) link(c *request, alive []int, from, to, per int) string {
 		q.Del(name)
 	}
 	if l.events {
-		if to < len(alive) && to > from {
+		endless := c.s.wire.Load().EndlessEvents
+		switch {
+		case to > from && (to < len(alive) || endless):
 			add("prev", "endingBefore", l.key(alive[to-1]))
+		case to == from && endless:
+			before, err := time.Parse(time.RFC3339, c.queryValue("endingBefore"))
+			if err != nil {
+				before = eventTime(0)
+			}
+			add("prev", "endingBefore", before.AddDate(0, 0, -1).UTC().Format(time.RFC3339))
 		}
 		if from > 0 && to > from {
 			add("next", "startingAfter", l.key(alive[from]))

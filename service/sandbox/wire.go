@@ -17,6 +17,9 @@ type Wire struct {
 	Shapes bool `json:"shapes"`
 	// Items names operations whose bare list comes as {"items": [...], "meta": ...}.
 	Items []string `json:"items,omitempty"`
+	// EndlessEvents gives pages of events a link backward even when they are empty,
+	// for ever, as users have seen it.
+	EndlessEvents bool `json:"endlessEvents,omitempty"`
 	// Errors names operations that answer 200 with {"errors": [...]}.
 	Errors []string `json:"errors,omitempty"`
 }

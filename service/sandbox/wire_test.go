@@ -190,3 +190,25 @@ func TestWireAnswers(t *testing.T) {
 		t.Errorf("after the reset: %d", n)
 	}
 }
+
+// Events go back for ever where they are told to: every page has a link to the
+// one before, empty or not.
+func TestEndlessEvents(t *testing.T) {
+	t.Parallel()
+	for _, endless := range []bool{false, true} {
+		s := newSandbox(t, Options{LimitsOff: true, Wire: Wire{EndlessEvents: endless}})
+		next, pages, empty := "/networks/"+s.NetworkID(0, 1)+"/events?productType=wireless&perPage=10", 0, 0
+		for next != "" && pages < 20 {
+			g := ask(t, s, "GET", next, "")
+			if rows, _ := g.object(t, 200)["events"].([]any); len(rows) == 0 {
+				empty++
+			}
+			l, _ := links(t, g.header.Get("Link"))
+			next = l["prev"]
+			pages++
+		}
+		if endless && (pages != 20 || empty < 10) || !endless && (pages > 5 || empty > 1) {
+			t.Errorf("endless %v: %d pages, %d empty", endless, pages, empty)
+		}
+	}
+}
