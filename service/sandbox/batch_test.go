@@ -319,3 +319,20 @@ func TestBatchScripts(t *testing.T) {
 		}
 	})
 }
+
+// What is looked at when a batch is posted, is not looked at again when it runs.
+func TestBatchIsCheckedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSandbox(t, open())
+		path := "/organizations/" + s.OrganizationID(0) + "/actionBatches"
+		id := document.Text(ask(t, s, "POST", path, batchBody(asynchronous, updatePort(s, 1, "fine"))).object(t, 201)["id"])
+		if err := s.AddRejection(Rejection{Contains: "fine", AtPost: true}); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Second)
+		if o := ask(t, s, "GET", path+"/"+id, "").object(t, 200); batchState(document.Object(o["status"])) != "completed" {
+			t.Errorf("%v", o)
+		}
+	})
+}
