@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"service/owner":                 {"service/fault"},
 	"service/record":                {"service/fault"},
 	"service/outcome":               {"service/broker", "service/fault"},
-	"service/rest":                  {"service/fault"},
+	"service/rest":                  {"service/access", "service/broker", "service/contract", "service/fault", "service/identity", "service/outcome", "gen"},
 	"service/sandbox":               {"service/contract", "service/sandbox/document", "service/sandbox/inventory", "service/sandbox/wireshape", "gen"},
 	"service/sandbox/document":      {"service/sandbox/inventory", "gen"},
 	"service/sandbox/inventory":     {},

@@ -98,6 +98,8 @@ type Answer struct {
 	// Body may be shared with other callers: it must not be written to.
 	Body       []byte
 	Next, Prev *dashboard.Link
+	// Links is the Link header as it came.
+	Links string
 	// Organization is the owner; empty when the call has none, or it is not known.
 	Organization string
 	// RequestID is the vendor's X-Request-Id.

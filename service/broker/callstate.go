@@ -224,7 +224,7 @@ func (b *Broker) finish(now time.Time, j *callState, v verdict) *Answer {
 		b.owners.Shards.Learn(now, j.organization, a.Host)
 	}
 	out := &Answer{
-		Status: a.Status, Body: a.Body, Next: a.Next, Prev: a.Prev, Organization: j.organization,
+		Status: a.Status, Body: a.Body, Next: a.Next, Prev: a.Prev, Links: a.Links, Organization: j.organization,
 		RequestID: a.RequestID, Attempts: j.attempts, Queue: j.queue + j.slot.Waited(), Cache: CacheMiss,
 	}
 	if v.gone {

@@ -26,6 +26,9 @@ type Answer struct {
 	Host string
 	// Next and Prev are of the Link header; nil where it names none that may be followed.
 	Next, Prev *Link
+	// Links is the Link header as it came; empty where there is none, or one above
+	// the bound.
+	Links string
 	// Location is where a redirect leads; nil without one, or when it may not be followed.
 	Location *Target
 	// Refusal says why a redirect may not be followed; empty otherwise.

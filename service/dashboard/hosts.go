@@ -118,24 +118,46 @@ func (h *hosts) refuse(u *url.URL) string {
 // below finds the path of u below the API's root, in its canonical form: what the
 // contract calls a path.
 func (h *hosts) below(u *url.URL) (path string, ok bool) {
-	p := u.EscapedPath()
-	ours := bareHost(u) == h.base && u.Scheme == h.scheme
-	rest, ok := "", false
-	switch {
-	case ours && h.prefix != "" && strings.HasPrefix(p, h.prefix+"/"):
-		rest, ok = p[len(h.prefix):], true
-	case strings.HasPrefix(p, apiRoot+"/"):
-		// Also on the base host: a proxy with a prefix of its own may pass the
-		// vendor's Link header on as it came.
-		rest, ok = p[len(apiRoot):], true
-	case ours && h.prefix == "":
-		rest, ok = p, true
-	}
+	rest, ok := h.cut(u)
 	if !ok {
 		return "", false
 	}
 	path, err := canonical.Path(rest)
 	return path, err == nil
+}
+
+// cut takes the API's root from the front of u's path, and leaves the rest as it came.
+func (h *hosts) cut(u *url.URL) (rest string, ok bool) {
+	p := u.EscapedPath()
+	ours := bareHost(u) == h.base && u.Scheme == h.scheme
+	switch {
+	case ours && h.prefix != "" && strings.HasPrefix(p, h.prefix+"/"):
+		return p[len(h.prefix):], true
+	case strings.HasPrefix(p, apiRoot+"/"):
+		// Also on the base host: a proxy with a prefix of its own may pass the
+		// vendor's Link header on as it came.
+		return p[len(apiRoot):], true
+	case ours && h.prefix == "":
+		return p, true
+	}
+	return "", false
+}
+
+// Below gives the path below the API's root and the query of an address that the
+// Dashboard named, both as they came; false where it leads to no path of the API.
+func (c *Client) Below(address string) (target string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || !cleanQuery(u.RawQuery) {
+		return "", false
+	}
+	if _, ok := c.hosts.below(u); !ok {
+		return "", false
+	}
+	target, _ = c.hosts.cut(u)
+	if u.RawQuery != "" {
+		target += "?" + u.RawQuery
+	}
+	return target, true
 }
 
 // hostOf names u's host as Request.Host takes it: empty for the base.

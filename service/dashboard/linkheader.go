@@ -9,6 +9,19 @@ const (
 	maxLinks      = 16
 )
 
+// linkHeader is the header as one text: several of one name mean the same as one
+// with commas between (RFC 9110 section 5.3).
+func linkHeader(header []string) string {
+	size := 0
+	for _, line := range header {
+		size += len(line) + 2
+	}
+	if size > maxLinkHeader {
+		return ""
+	}
+	return strings.Join(header, ", ")
+}
+
 // links finds the URLs of the relations next and prev in a Link header (RFC
 // 8288). The vendor documents rel without quotes and also sends it quoted; URLs
 // may hold commas and semicolons. The first of each relation wins. What cannot

@@ -20,6 +20,9 @@ const (
 	headerCache = "Meraki-Broker-Cache"
 )
 
+// reasonTooLarge is the reason of a request whose body is above the bound.
+const reasonTooLarge = "REQUEST_TOO_LARGE"
+
 // ownStatuses are what a fault of the broker's own is to a client of the
 // Dashboard. None is 404 or 400: on either, Terraform takes a resource for gone
 // and creates it anew. None that leaves an outcome open is 5xx: the clients repeat
@@ -49,6 +52,9 @@ var ownStatuses = map[fault.Kind]int{
 // statusOf is the status that a fault leaves with: the Dashboard's own where the
 // Dashboard decided, one of ownStatuses otherwise.
 func statusOf(f *fault.Error) int {
+	if f.Reason == reasonTooLarge {
+		return http.StatusRequestEntityTooLarge
+	}
 	switch f.Kind {
 	case fault.BadRequest, fault.NotFound, fault.APIDisabled, fault.Conflict, fault.Dashboard, fault.Unreachable, fault.NotImplemented:
 		if f.HTTPStatus >= 400 {

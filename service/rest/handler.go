@@ -1,0 +1,298 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
+	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
+	"github.com/merakibroker/merakibroker/service/outcome"
+)
+
+// A Config is what a Handler is made of. All but Log, Hosts and Agents is required.
+type Config struct {
+	Contract *contract.Contract
+	Broker   interface {
+		Do(ctx context.Context, c *broker.Call) (*broker.Answer, error)
+	}
+	// Access says who calls, what they may, and with which key.
+	Access   access.Access
+	Outcomes *outcome.Keeper
+	// Below gives the path and query of an address of the Dashboard's.
+	Below func(address string) (string, bool)
+	// Hosts are names, beside the one that a request was sent to, by which clients
+	// reach the broker or the Dashboard: api.meraki.com.
+	Hosts []string
+	// Agents are clients whose patience is known, before those of agents.go.
+	Agents []Agent
+	Log    *slog.Logger
+}
+
+// A Handler serves the Dashboard's API over HTTP. It is no ServeMux: that one
+// answers doubled addresses with a redirect.
+type Handler struct {
+	config Config
+	agents []Agent
+	load   load
+}
+
+// New makes a Handler.
+func New(c Config) *Handler {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &Handler{config: c, agents: append(c.Agents[:len(c.Agents):len(c.Agents)], agents...), load: load{caller: usualCallerBound, all: usualBound}}
+}
+
+const (
+	// usualDeadline is what a call has whose rule says nothing.
+	usualDeadline = time.Minute
+	// maxTarget bounds path and query: what the Dashboard's own servers take.
+	maxTarget = 16 << 10
+	// maxBody bounds a request's body: the largest that the Dashboard documents are
+	// images of 1 MB in base64, and action batches.
+	maxBody = 4 << 20
+)
+
+// bodyTime is how long a body may take to arrive.
+const bodyTime = 30 * time.Second
+
+// ServeHTTP makes one call of a request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer h.recover(w, r)
+	if f := h.serve(w, r); f != nil {
+		fail(w, f)
+	}
+}
+
+// recover ends a request that met a bug. Nothing that is known says whether a write
+// was executed, so the status is not one that clients repeat a write on.
+func (h *Handler) recover(w http.ResponseWriter, r *http.Request) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		h.config.Log.ErrorContext(r.Context(), "panic", "method", r.Method, "panic", p)
+		kind := fault.Internal
+		if r.Method != http.MethodGet {
+			kind = fault.OutcomeUnknown
+		}
+		fail(w, &fault.Error{Kind: kind, Detail: "the broker met a bug on the way of the call; its log has the place"})
+	}
+}
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *fault.Error {
+	t, err := h.target(r)
+	if err != nil {
+		return fault.Bad("path", "%s; nothing was sent", err)
+	}
+	caller, ownKey, err := h.config.Access.Resolver.ResolveHTTP(r, t.as)
+	if err != nil {
+		return faultOf(err)
+	}
+	route, err := h.config.Contract.Route(r.Method, t.path)
+	if err != nil {
+		return fault.Bad("path", "%.80q cannot be sent: %s", t.path, err)
+	}
+	leave, f := h.load.enter(caller.ID, bodyBytes(r))
+	if f != nil {
+		return f
+	}
+	defer leave()
+	body, f := readBody(w, r)
+	if f != nil {
+		return f
+	}
+	call := &broker.Call{Operation: route.Operation, Caller: caller.ID, Path: route.Path, Query: t.query, Body: body, ID: route.Owner}
+	ask, err := question(caller, route, ownKey)
+	if err != nil {
+		return named(faultOf(err), call)
+	}
+	permit, err := h.config.Access.Ask(ask)
+	if err != nil {
+		return named(faultOf(err), call)
+	}
+	permit.Allow(call)
+	answer, delivered, f := h.do(r, call)
+	if f != nil {
+		return named(f, call)
+	}
+	if h.answer(w, r, t, answer) == nil && r.Context().Err() == nil {
+		delivered()
+	}
+	return nil
+}
+
+// question is what rules and keys are asked about a request. What the contract does
+// not know is asked about as the RPC Call is.
+func question(caller identity.Caller, route contract.Route, ownKey string) (access.Question, error) {
+	q := access.Question{Caller: caller, Scope: route.Operation.GetScope(), Owner: route.Owner,
+		OwnKey: ownKey, OwnKeyField: "Authorization", OwnKeyOptional: true}
+	q.Request = identity.Request{RPC: "Call", Read: route.Operation.GetVerb() == apiv1.Verb_VERB_GET}
+	if route.Method != nil {
+		var err error
+		if q.Request, err = identity.NewRequest(route.Method.Name, route.Operation); err != nil {
+			return q, err
+		}
+	}
+	q.Request.Priority = identity.Unsaid
+	return q, nil
+}
+
+// target takes the request line apart. An address in it, as clients of a proxy send
+// it, has to be the broker's own.
+func (h *Handler) target(r *http.Request) (target, error) {
+	if len(r.RequestURI) > maxTarget {
+		return target{}, errors.New("path and query take more than 16384 bytes; ask for fewer at once")
+	}
+	for i := range len(r.RequestURI) {
+		if c := r.RequestURI[i]; c <= ' ' || c >= 0x7f {
+			return target{}, errors.New("the request line holds a character that has to be escaped")
+		}
+	}
+	ours := func(host string) bool {
+		if strings.EqualFold(host, r.Host) {
+			return true
+		}
+		for _, known := range h.config.Hosts {
+			if strings.EqualFold(host, known) {
+				return true
+			}
+		}
+		return false
+	}
+	uri := r.RequestURI
+	if host, path, ok := cutAddress(uri); ok && uri[0] != '/' {
+		if !ours(host) {
+			return target{}, errors.New("the request is for another host; this is no proxy")
+		}
+		uri = path
+	}
+	return parseTarget(uri, ours)
+}
+
+// bodyBytes is how much of a request's body may come to be held.
+func bodyBytes(r *http.Request) int64 {
+	if r.ContentLength < 0 || r.ContentLength > maxBody {
+		return maxBody
+	}
+	return r.ContentLength
+}
+
+// readBody takes the body of a request, bounded.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *fault.Error) {
+	if v := r.Header.Get("Content-Encoding"); v != "" && !strings.EqualFold(v, "identity") {
+		return nil, fault.Bad("Content-Encoding", "the body is encoded; send it plain; nothing was sent")
+	}
+	if r.Header.Get("Upgrade") != "" {
+		return nil, fault.Bad("Upgrade", "this API knows no other protocol; nothing was sent")
+	}
+	// Only the reading of the body has so long; a deadline that outlived it would look
+	// like a client that has left. A recorder in a test has no deadlines.
+	timer := http.NewResponseController(w)
+	_ = timer.SetReadDeadline(time.Now().Add(bodyTime))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = timer.SetReadDeadline(time.Time{})
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, &fault.Error{Kind: fault.BadRequest, Reason: reasonTooLarge, Detail: "the body is larger than 4 MiB; nothing was sent"}
+	case err != nil:
+		return nil, &fault.Error{Kind: fault.Cancelled, Detail: "the body did not arrive whole; nothing was sent", Cause: err}
+	case len(body) > 0 && r.Method == http.MethodGet:
+		return nil, fault.Bad("body", "a GET takes no body; nothing was sent")
+	case len(body) == 0:
+		return nil, nil
+	}
+	return body, nil
+}
+
+// do makes the call: a read within the client's patience, a write so that it goes
+// on when the client has given up. delivered says that the client has the answer.
+func (h *Handler) do(r *http.Request, call *broker.Call) (*broker.Answer, func(), *fault.Error) {
+	deadline := cmp.Or(call.Deadline, usualDeadline)
+	wait := min(deadline, patience(h.agents, r.UserAgent(), deadline))
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	if call.Operation.GetVerb() == apiv1.Verb_VERB_GET {
+		answer, err := h.config.Broker.Do(ctx, call)
+		return answer, func() {}, faultOf(err)
+	}
+	result, err := h.config.Outcomes.Do(ctx, outcome.Write{
+		Caller: call.Caller, Operation: call.Operation.GetId(), Name: r.Header.Get(headerIdempotencyKey),
+		Method: r.Method, Path: call.Path, Query: call.Query, Body: call.Body, Finish: time.Now().Add(deadline),
+	}, func(ctx context.Context) (*broker.Answer, error) { return h.config.Broker.Do(ctx, call) })
+	if result == nil {
+		return nil, nil, faultOf(err)
+	}
+	if err != nil {
+		result.Delivered() // a failure is told with the status below
+		return nil, nil, faultOf(err)
+	}
+	return result.Answer, result.Delivered, nil
+}
+
+// headerIdempotencyKey names a write. It is never sent to the Dashboard.
+const headerIdempotencyKey = "Idempotency-Key"
+
+// answer writes what came, as it came.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, t target, a *broker.Answer) error {
+	header := w.Header()
+	header.Set(headerAttempts, strconv.Itoa(len(a.Attempts)))
+	header.Set(headerCache, a.Cache)
+	if a.RequestID != "" {
+		header.Set("X-Request-Id", a.RequestID)
+	}
+	if a.Links != "" {
+		if links := rewriteLinks(a.Links, base(r, t), h.config.Below); links != "" {
+			header.Set("Link", links)
+		}
+	}
+	if len(a.Body) == 0 {
+		w.WriteHeader(a.Status)
+		return nil
+	}
+	header.Set("Content-Type", "application/json; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	w.WriteHeader(a.Status)
+	_, err := w.Write(a.Body)
+	return err
+}
+
+// base is what the client puts in front of paths: scheme, host and prefix.
+func base(r *http.Request, t target) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + t.base
+}
+
+// named gives a fault the operation that it does not know.
+func named(f *fault.Error, call *broker.Call) *fault.Error {
+	f.Operation = cmp.Or(f.Operation, call.Operation.GetId())
+	return f
+}
+
+// faultOf gives the fault of an error; nil for none.
+func faultOf(err error) *fault.Error {
+	if err == nil {
+		return nil
+	}
+	if f := fault.As(err); f != nil {
+		out := *f
+		return &out
+	}
+	return &fault.Error{Kind: fault.Internal, Detail: "the broker failed; its log has the cause", Cause: err}
+}
