@@ -29,6 +29,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/identity"
 	"github.com/merakibroker/merakibroker/service/lane"
+	"github.com/merakibroker/merakibroker/service/outcome"
 	"github.com/merakibroker/merakibroker/service/record"
 	"github.com/merakibroker/merakibroker/service/sandbox"
 	"github.com/merakibroker/merakibroker/service/telemetry"
@@ -40,6 +41,9 @@ type daemon struct {
 	operations int
 	upstream   string
 	closers    []func()
+	// certificates are those of the gRPC port and of REST; nil without TLS.
+	certificates *credential.Certificates
+	rest         *http.Server // nil where REST is off
 }
 
 // close undoes build, last first.
@@ -96,6 +100,8 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 		return nil, err
 	}
 	attempts := record.New(record.Config{Since: time.Now()})
+	outcomes := outcome.New(outcome.Config{})
+	d.closing(outcomes.Close) // after the broker, which ends what is under way
 	b, err := d.broker(ctx, c, client, files, metrics, attempts, log)
 	if err != nil {
 		return nil, err
@@ -110,6 +116,9 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 		return nil, err
 	}
 	d.closing(d.server.Close)
+	if d.rest, err = d.restFace(c, contracts, b, access, client, outcomes, log); err != nil {
+		return nil, err
+	}
 	// Under a control plane nothing is served until that says so.
 	d.server.Serving(!c.XDS)
 	return d, d.preload(ctx, c, b, access, log)
@@ -188,6 +197,7 @@ func (d *daemon) transport(c *Config, files *secretfile.Watcher) (credentials.Tr
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
+	d.certificates = certificates
 	return credentials.NewTLS(certificates.ServerConfig()), nil
 }
 

@@ -28,6 +28,10 @@ type Config struct {
 	// Admin is where health, metrics and profiles are served. Default 127.0.0.1:9090.
 	// It has no authentication of its own.
 	Admin string `yaml:"admin"`
+	// REST is where the Dashboard's own API is served, for clients that are not on
+	// gRPC: see docs/rest.md. Off when absent; 127.0.0.1:8081 with Sandbox. An address
+	// that others can reach needs a source of identity, or AnonymousEverywhere.
+	REST string `yaml:"rest"`
 	// Upstream is the Dashboard's base address. Default https://api.meraki.com/api/v1.
 	Upstream string `yaml:"upstream"`
 	// UpstreamPlainHTTP allows an upstream with http on another machine than this
@@ -197,6 +201,9 @@ func (c *Config) complete() error {
 		}
 		c.Drain.Settle = &settle
 	}
+	if c.Sandbox && c.REST == "" {
+		c.REST = sandboxREST
+	}
 	if c.Log.Format == "" {
 		c.Log.Format = "json"
 		if c.Sandbox {
@@ -214,7 +221,10 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 func (c *Config) check() error {
-	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}} {
+	for _, a := range []struct{ key, address string }{{"listen", c.Listen}, {"admin", c.Admin}, {"rest", c.REST}} {
+		if a.key == "rest" && a.address == "" {
+			continue
+		}
 		if _, _, err := net.SplitHostPort(a.address); err != nil {
 			return fmt.Errorf("%s is %q, which is not host:port", a.key, a.address)
 		}

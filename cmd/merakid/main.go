@@ -46,6 +46,7 @@ func parse(args []string, out io.Writer) (*Config, error) {
 	sandbox := flags.Bool("sandbox", false, "serve a simulated Dashboard inside and ask that one; needs no key")
 	listen := flags.String("listen", "", "serve gRPC on `host:port` (default 127.0.0.1:50051)")
 	admin := flags.String("admin", "", "serve health and metrics on `host:port` (default 127.0.0.1:9090)")
+	rest := flags.String("rest", "", "serve the Dashboard's own API as REST on `host:port` (off; 127.0.0.1:8081 with -sandbox)")
 	upstream := flags.String("upstream", "", "the Dashboard's base `address` (default https://api.meraki.com/api/v1)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -65,7 +66,7 @@ func parse(args []string, out io.Writer) (*Config, error) {
 	for _, f := range []struct {
 		flag  string
 		field *string
-	}{{*listen, &c.Listen}, {*admin, &c.Admin}, {*upstream, &c.Upstream}} {
+	}{{*listen, &c.Listen}, {*admin, &c.Admin}, {*rest, &c.REST}, {*upstream, &c.Upstream}} {
 		if f.flag != "" {
 			*f.field = f.flag
 		}

@@ -40,10 +40,18 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 		Metrics: d.server.Metrics().Handler(), Health: d.server.Health(), Reflect: d.server.RegisterReflection, Log: log,
 	})
 	defer operator.Close()
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() { failed <- d.server.Serve(rpcs) }()
 	go func() { failed <- operator.Serve(ops) }()
 	d.banner(out, rpcs.Addr(), ops.Addr())
+	if d.rest != nil {
+		requests, err := net.Listen("tcp", c.REST)
+		if err != nil {
+			return fmt.Errorf("rest: %w", err)
+		}
+		go func() { failed <- d.serveREST(requests) }()
+		d.restBanner(out, requests.Addr())
+	}
 
 	select {
 	case err := <-failed:
@@ -55,6 +63,7 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 	last, cancel := context.WithTimeout(context.Background(), time.Duration(c.Drain.Timeout))
 	defer cancel()
 	d.server.Stop(last, time.Duration(*c.Drain.Settle))
+	d.stopREST(last)
 	if err := operator.Shutdown(last); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -67,6 +76,15 @@ func (d *daemon) banner(out io.Writer, rpcs, admin net.Addr) {
 	fmt.Fprintf(out, "merakid: %d operations of the Dashboard API as gRPC on %s, from %s\n", d.operations, rpcs, d.upstream)
 	fmt.Fprintf(out, "merakid: health and metrics on http://%s/metrics\n", admin)
 	fmt.Fprintf(out, "merakid: try: go run ./examples/go -address %s\n", rpcs)
+}
+
+// restBanner says where the Dashboard's own API is served, and how to try it.
+func (d *daemon) restBanner(out io.Writer, at net.Addr) {
+	scheme, flags := "http", ""
+	if d.rest.TLSConfig != nil {
+		scheme, flags = "https", "-k "
+	}
+	fmt.Fprintf(out, "merakid: the same as REST: curl %s%s://%s/api/v1/organizations\n", flags, scheme, at)
 }
 
 func newLog(c Log, out io.Writer) (*slog.Logger, error) {

@@ -71,7 +71,7 @@ def iterate(cls):
     kwargs = options(cls)
     kwargs["use_iterator_for_get_pages"] = True
     dash = cls(**kwargs)
-    org = dash.organizations.getOrganizations()[0]["id"]
+    org = next(iter(dash.organizations.getOrganizations(total_pages=-1)))["id"]
     return len({n["id"] for n in dash.organizations.getOrganizationNetworks(org, perPage=3, total_pages=-1)})
 
 
@@ -119,7 +119,7 @@ async def aio_tour():
             try:
                 await call()
                 seen[key] = None
-            except meraki.AsyncAPIError as e:
+            except (meraki.APIError, meraki.AsyncAPIError) as e:
                 seen[key] = e.status
                 seen[key + "_errors"] = "errors" in str(e.message)
     kwargs["use_iterator_for_get_pages"] = True

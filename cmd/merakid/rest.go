@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/merakibroker/merakibroker/service/access"
+	"github.com/merakibroker/merakibroker/service/broker"
+	"github.com/merakibroker/merakibroker/service/contract"
+	"github.com/merakibroker/merakibroker/service/dashboard"
+	"github.com/merakibroker/merakibroker/service/outcome"
+	"github.com/merakibroker/merakibroker/service/rest"
+)
+
+// sandboxREST is where REST is served beside a sandbox.
+const sandboxREST = "127.0.0.1:8081"
+
+// vendorHost is where clients that have not been told otherwise send their requests,
+// and what some write into addresses.
+const vendorHost = "api.meraki.com"
+
+// restFace makes the REST face; nil where it is off.
+func (d *daemon) restFace(c *Config, contracts *contract.Contract, b *broker.Broker, credentials access.Access, client *dashboard.Client, outcomes *outcome.Keeper, log *slog.Logger) (*http.Server, error) {
+	if c.REST == "" {
+		return nil, nil
+	}
+	if !c.Identity.OnREST() && !loopback(c.REST) && !c.AnonymousEverywhere {
+		return nil, fmt.Errorf("rest is %s, which others can reach, and no source of identity is on: whoever reaches it could spend your budget with your key. Configure identity (static_tokens, path, token, …), or say anonymous_everywhere: true", c.REST)
+	}
+	handler := rest.New(rest.Config{
+		Contract: contracts, Broker: b, Access: credentials, Outcomes: outcomes, Below: client.Below, Hosts: []string{vendorHost}, Log: log,
+	})
+	return rest.NewServer(handler, d.httpCertificates(), log), nil
+}
+
+// httpCertificates is the TLS of the gRPC port, for HTTP; nil without TLS.
+func (d *daemon) httpCertificates() *tls.Config {
+	if d.certificates == nil {
+		return nil
+	}
+	base := d.certificates.ServerConfig()
+	out := base.Clone()
+	out.NextProtos = []string{"h2", "http/1.1"}
+	if choose := base.GetConfigForClient; choose != nil {
+		out.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			config, err := choose(hello)
+			if err != nil || config == nil {
+				return config, err
+			}
+			config = config.Clone()
+			config.NextProtos = out.NextProtos
+			return config, nil
+		}
+	}
+	return out
+}
+
+// serveREST serves the REST face on its port until it is shut down.
+func (d *daemon) serveREST(l net.Listener) error {
+	var err error
+	if d.rest.TLSConfig != nil {
+		err = d.rest.ServeTLS(l, "", "")
+	} else {
+		err = d.rest.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// stopREST lets the requests under way end, within ctx.
+func (d *daemon) stopREST(ctx context.Context) {
+	if d.rest == nil {
+		return
+	}
+	if err := d.rest.Shutdown(ctx); err != nil {
+		_ = d.rest.Close()
+	}
+}
