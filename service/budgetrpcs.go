@@ -68,8 +68,6 @@ func (s *Server) WatchBudgets(in *brokerv1.WatchBudgetsRequest, stream grpc.Serv
 		case <-ticker.C:
 		case <-stream.Context().Done():
 			return stream.Context().Err()
-		case <-s.stopping:
-			return &fault.Error{Kind: fault.Draining, Detail: "this replica is about to stop; watch another"}
 		}
 	}
 }

@@ -71,11 +71,38 @@ func unary(run step) grpc.UnaryServerInterceptor {
 func (s *Server) stream(run step) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		defer arrivalOf(ss.Context()).releaseRequest()
+		if s.rpcs[info.FullMethod] == nil {
+			handler = s.untilDrain(handler)
+		}
 		return run(ss.Context(), &rpcCall{rpc: info.FullMethod, handler: func(ctx context.Context, _ any) (any, error) {
 			return nil, handler(srv, &streamIn{ServerStream: ss, ctx: ctx, idle: s.idle})
 		}})
 	}
 }
+
+// untilDrain ends a stream when the drain begins. The typed streams end by themselves,
+// after the page that is on its way; all others (Health.Watch, reflection, budgets)
+// would last for as long as their clients like.
+func (s *Server) untilDrain(handler grpc.StreamHandler) grpc.StreamHandler {
+	return func(srv any, ss grpc.ServerStream) error {
+		ctx, cancel := context.WithCancel(ss.Context())
+		defer cancel()
+		defer context.AfterFunc(s.lifetime, cancel)()
+		err := handler(srv, &streamUntil{ServerStream: ss, ctx: ctx})
+		if err != nil && s.lifetime.Err() != nil {
+			return errStopping
+		}
+		return err
+	}
+}
+
+// streamUntil is a stream whose context ends earlier.
+type streamUntil struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *streamUntil) Context() context.Context { return s.ctx }
 
 // streamIn is a stream with the context that the chain made.
 type streamIn struct {
@@ -204,6 +231,8 @@ func (s *Server) recover(next step) step {
 // observe counts and logs: one line for each call that failed.
 func (s *Server) observe(next step) step {
 	return func(ctx context.Context, p *rpcCall) error {
+		s.running.Add(1)
+		defer s.running.Add(-1)
 		start := time.Now()
 		err := next(ctx, p)
 		code, took := status.Code(err), time.Since(start)

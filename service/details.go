@@ -96,7 +96,7 @@ func (r *failure) errorInfo() *errdetails.ErrorInfo {
 	if wait := r.delay(); wait > 0 {
 		put("retryDelayMs", strconv.FormatInt(wait.Milliseconds(), 10))
 	}
-	return &errdetails.ErrorInfo{Reason: r.fault.ReasonCode(), Domain: domain, Metadata: meta}
+	return &errdetails.ErrorInfo{Reason: r.fault.ReasonCode(), Domain: domainOf(f), Metadata: meta}
 }
 
 func dashboardError(f *fault.Error) *brokerv1.DashboardError {

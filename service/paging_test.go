@@ -50,7 +50,7 @@ func (b *book) open(t *testing.T, window int32) (end func()) {
 		if err := stream.RecvMsg(in); err != nil {
 			return err
 		}
-		p := paging{operation: &apiv1.Operation{Id: "getPages"}, ask: b.ask, write: b.write}
+		p := paging{operation: &apiv1.Operation{Id: "getPages"}, lifetime: context.Background(), ask: b.ask, write: b.write}
 		err := p.run(stream.Context(), stream, &broker.Call{Path: "/pages", Query: "a"})
 		b.ended <- err
 		return err

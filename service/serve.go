@@ -12,6 +12,8 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/merakibroker/merakibroker/service/fault"
 )
 
 // GRPC is the server underneath: *grpc.Server, or gRPC's own that is told by a
@@ -53,8 +55,16 @@ func (s *Server) Health() healthpb.HealthServer { return s.health }
 // Metrics are the server's.
 func (s *Server) Metrics() *Metrics { return s.metrics }
 
+// unreadTime is how long a drain waits for clients to read what they have been
+// answered, once all handlers have returned.
+const unreadTime = 5 * time.Second
+
+// errStopping ends what would last for ever when the drain begins.
+var errStopping = &fault.Error{Kind: fault.Draining, Detail: "this replica of the broker is about to stop; go on at another one"}
+
 // Stop drains: no longer serving, for as long as `settle` so that meshes notice;
-// what waits is refused; what is on its way is finished, until ctx ends. What is
+// what waits is refused; streams that would last for ever and calls that have sent no
+// request are ended; what is on its way is finished, until ctx ends. What is
 // left then is cut off. Stopping again waits for the same end.
 func (s *Server) Stop(ctx context.Context, settle time.Duration) {
 	s.health.Shutdown()
@@ -62,24 +72,52 @@ func (s *Server) Stop(ctx context.Context, settle time.Duration) {
 	pause(ctx, settle)
 	s.broker.Drain()
 	s.log.Info("draining: what waits is refused, what is on its way is finished")
-	s.stopOnce.Do(func() { close(s.stopping) })
-	done := make(chan struct{})
+	s.stop()
+	s.idle.stop(errStopping)
+	done, read := make(chan struct{}), make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
 		close(done)
 	}()
+	go func() {
+		s.allRead(ctx, done)
+		close(read)
+	}()
 	select {
 	case <-done:
-	case <-ctx.Done():
-		s.log.Warn("out of time: what was still on its way is cut off")
+	case <-read:
+		if n := s.running.Load(); n > 0 {
+			s.log.Warn("out of time: what was still on its way is cut off", "calls", n)
+		} else {
+			s.log.Info("some clients have not read their answers; their connections are closed")
+		}
 		s.grpc.Stop()
 		<-done
 	}
+	<-read
+}
+
+// allRead returns when all handlers have returned and clients have had unreadTime to
+// read their answers, or ctx or the drain has ended.
+func (s *Server) allRead(ctx context.Context, done <-chan struct{}) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for s.running.Load() > 0 && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+	}
+	pause(ctx, unreadTime)
 }
 
 // Close ends at once what Stop has left, or a Server that never served.
 func (s *Server) Close() {
-	s.stopOnce.Do(func() { close(s.stopping) })
+	s.stop()
 	s.grpc.Stop()
 }
 

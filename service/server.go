@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -30,7 +30,7 @@ type Config struct {
 	Access access.Access
 	// Metrics that the broker observes too; one is made when nil.
 	Metrics *Metrics
-	// Log gets one line for each failed call; slog.Default when nil.
+	// Log gets a line for failed calls, a sample of each kind; slog.Default when nil.
 	Log *slog.Logger
 	// Reflect serves reflection beside the RPCs. Behind a mesh it belongs on the
 	// admin port alone.
@@ -56,6 +56,7 @@ type Server struct {
 	metrics  *Metrics
 	drift    *driftLog
 	log      *slog.Logger
+	failures failureLog
 	rpcs     map[string]*typedRPC
 	// brokerRPCs are what the policy asks about for BrokerService's own methods.
 	brokerRPCs map[string]identity.Request
@@ -64,9 +65,11 @@ type Server struct {
 	responses  *memory
 	idle       *idleCalls
 	userAgent  string
-	// stopping ends the streams that would last for ever.
-	stopping chan struct{}
-	stopOnce sync.Once
+	// lifetime ends when the drain begins, and with it what would last for ever.
+	lifetime context.Context
+	stop     context.CancelFunc
+	// running counts the RPCs whose handlers have not returned.
+	running atomic.Int64
 }
 
 // New registers everything. Nothing listens yet. An RPC that no rule could ever
@@ -75,8 +78,9 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		contract: c.Contract, broker: c.Broker, record: c.Record, access: c.Access, metrics: c.Metrics, log: c.Log,
 		drift: newDriftLog(), rpcs: make(map[string]*typedRPC),
-		health: health.NewServer(), responses: newMemory(responseBounds(), errAnswersNotRead), idle: newIdleCalls(maxIdleCalls, c.MaxRequestBytes), userAgent: c.UserAgent, stopping: make(chan struct{}),
+		health: health.NewServer(), responses: newMemory(responseBounds(), errAnswersNotRead), idle: newIdleCalls(maxIdleCalls, c.MaxRequestBytes), userAgent: c.UserAgent,
 	}
+	s.lifetime, s.stop = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -14,8 +14,24 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-// domain is ErrorInfo's domain: the API whose failures these are.
-const domain = "api.meraki.com"
+// ErrorInfo's domains: whose reasons these are.
+const (
+	domainDashboard = "api.meraki.com"
+	domainBroker    = "merakibroker"
+)
+
+// domainOf tells who gave the reason of a failure: the Dashboard, where its answer is
+// what the fault reports, or the broker.
+func domainOf(f *fault.Error) string {
+	switch f.Kind {
+	case fault.BadRequest, fault.KeyRejected, fault.CallerKeyRejected, fault.Forbidden, fault.NotFound, fault.APIDisabled,
+		fault.Conflict, fault.RateLimited, fault.Dashboard, fault.Unreachable, fault.OutcomeUnknown, fault.NotImplemented:
+		if f.HTTPStatus >= 400 {
+			return domainDashboard
+		}
+	}
+	return domainBroker
+}
 
 // A meaning is what a kind of fault is to a gRPC caller.
 type meaning struct {

@@ -54,6 +54,9 @@ func TestReports(t *testing.T) {
 		{fault.Error{Kind: fault.BudgetExhausted}, codes.ResourceExhausted, "BUDGET_EXHAUSTED", "-1", "true"},
 		{fault.Error{Kind: fault.Dashboard, HTTPStatus: 500}, codes.Internal, "DASHBOARD_ERROR", "-1", "true"},
 		{fault.Error{Kind: fault.OutcomeUnknown, HTTPStatus: 500}, codes.Unknown, "OUTCOME_UNKNOWN", "-1", "true"},
+		{fault.Error{Kind: fault.OutcomeUnknown, HTTPStatus: 200}, codes.Unknown, "OUTCOME_UNKNOWN", "-1", "true"},
+		{fault.Error{Kind: fault.Unreachable}, codes.Unavailable, "DASHBOARD_UNREACHABLE", "-1", "true"},
+		{fault.Error{Kind: fault.BadRequest}, codes.InvalidArgument, "BAD_REQUEST", "-1", "true"},
 		{fault.Error{Kind: fault.Unreachable, HTTPStatus: 503}, codes.Unavailable, "DASHBOARD_UNREACHABLE", "-1", "true"},
 		{fault.Error{Kind: fault.NotImplemented, HTTPStatus: 501}, codes.Unimplemented, "NOT_IMPLEMENTED", "-1", "true"},
 		{fault.Error{Kind: fault.Malformed, HTTPStatus: 200}, codes.Internal, "MALFORMED_RESPONSE", "-1", "true"},
@@ -63,12 +66,17 @@ func TestReports(t *testing.T) {
 		{fault.Error{Kind: fault.DeadlineExceeded}, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", "-1", "true"},
 		{fault.Error{Kind: fault.Cancelled}, codes.Canceled, "CANCELLED", "-1", "true"},
 		{fault.Error{Kind: fault.Draining}, codes.Unavailable, "DRAINING", "", ""},
+		{fault.Error{Kind: fault.BadRequest, Reason: "ALREADY_EXISTS"}, codes.InvalidArgument, "ALREADY_EXISTS", "-1", "true"},
 		{fault.Error{Kind: fault.BadRequest, Reason: "NAME_TAKEN"}, codes.InvalidArgument, "NAME_TAKEN", "-1", "true"},
 		{fault.Error{Kind: fault.BudgetExhausted, RetryAfter: second, NoRetry: true}, codes.ResourceExhausted, "BUDGET_EXHAUSTED", "-1", "true"},
 	} {
 		row.fault.Operation = "getOrganizationDevices"
 		st, md := failureOf(&row.fault, about{}).leave()
 		info := detail[*errdetails.ErrorInfo](st)
+		domain := "merakibroker"
+		if row.fault.HTTPStatus >= 400 {
+			domain = "api.meraki.com"
+		}
 		if st.Code() != row.code || info == nil || info.GetReason() != row.reason || info.GetDomain() != domain {
 			t.Errorf("%v: %v %v, want %v %s", row.fault.Kind, st.Code(), info, row.code, row.reason)
 		}

@@ -40,6 +40,7 @@ func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 	arrivalOf(ctx).holds(len(call.Body))
 	p := paging{
 		operation: r.Operation,
+		lifetime:  s.lifetime,
 		ask:       s.do,
 		write: func(ctx context.Context, answer *broker.Answer) (*frame, error) {
 			return s.response(ctx, r, plan, answer)
@@ -51,6 +52,7 @@ func (s *Server) handleStream(r *typedRPC, stream grpc.ServerStream) error {
 // A paging is a streaming twin at work: how it asks for a page, and writes it as a message.
 type paging struct {
 	operation *apiv1.Operation
+	lifetime  context.Context // of the server
 	ask       func(context.Context, *broker.Call) (*broker.Answer, error)
 	write     func(context.Context, *broker.Answer) (*frame, error)
 
@@ -96,6 +98,8 @@ func (p *paging) run(ctx context.Context, stream grpc.ServerStream, call *broker
 		case <-passed:
 			pause(ctx, pageDelay)
 		case <-ctx.Done():
+		case <-p.lifetime.Done():
+			return p.afterPages(errStopping)
 		}
 		if err := ctx.Err(); err != nil {
 			return p.unread(err)

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -107,57 +106,5 @@ func TestStreamCancelledInTheMiddle(t *testing.T) {
 	pages := h.sandbox.Organization(h.sandbox.OrganizationID(0)).Operations["getOrganizationNetworks"].Arrived
 	if pages > read+1 {
 		t.Errorf("%d pages were asked for, %d were read", pages, read)
-	}
-}
-
-// TestStreamStopsWhenNobodyReads: what a caller does not read is not fetched, as
-// far as its library's window reaches. This one is fixed at what HTTP/2 begins
-// with; grpc-go's own grows with the connection, up to 16 MiB. The pages are
-// larger than that window.
-func TestStreamStopsWhenNobodyReads(t *testing.T) {
-	t.Parallel()
-	const window = 64 << 10
-	h := build(t, plan{broker: fast, sandbox: sandbox.Options{Organizations: 1, NetworksPerOrganization: 20_000, DevicesPerNetwork: 1}})
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	m := h.contract.RPC("/meraki.organizations.v1.OrganizationsService/StreamOrganizationNetworks")
-	in := dynamicpb.NewMessage(m.Descriptor.Input())
-	in.Set(in.Descriptor().Fields().ByName("organization_id"), protoreflect.ValueOfString(h.sandbox.OrganizationID(0)))
-	in.Set(in.Descriptor().Fields().ByName("per_page"), protoreflect.ValueOfInt64(1000))
-	conn, err := grpc.NewClient(h.address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, m.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.SendMsg(in); err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.CloseSend(); err != nil {
-		t.Fatal(err)
-	}
-	// Nothing is read. Twenty other calls go by, one after the other, which is
-	// time enough for the stream to run ahead if it would.
-	for range 20 {
-		if _, err := h.call(ctx, t, "getOrganization", map[string]any{"organization_id": h.sandbox.OrganizationID(0)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	asked := h.sandbox.Organization(h.sandbox.OrganizationID(0)).Operations["getOrganizationNetworks"].Arrived
-	// The first page fills the window of the client's library, and the rest of it
-	// waits in the transport.
-	if asked > 1 {
-		t.Errorf("%d pages were asked for, none was read", asked)
-	}
-	out := dynamicpb.NewMessage(m.Descriptor.Output())
-	if err := stream.RecvMsg(out); err != nil {
-		t.Fatal(err)
-	}
-	if got := len(items(out)); got != 1000 {
-		t.Errorf("the first page has %d rows", got)
 	}
 }

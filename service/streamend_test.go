@@ -56,7 +56,7 @@ func TestCallerWhoLeftIsCancelled(t *testing.T) {
 // code with which it left the chain.
 func endOf(t *testing.T, use func(grpc.ServerStream) error) codes.Code {
 	t.Helper()
-	s := &Server{log: slog.New(slog.DiscardHandler), idle: newIdleCalls(10, 0), metrics: NewMetrics()}
+	s := &Server{log: slog.New(slog.DiscardHandler), idle: newIdleCalls(10, 0), metrics: NewMetrics(), lifetime: context.Background()}
 	run := linked([]stage{s.report, s.recover, s.deadline})
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(newPassthrough()), grpc.UnknownServiceHandler(func(srv any, stream grpc.ServerStream) error {

@@ -21,6 +21,16 @@ import (
 // call makes one typed RPC with fields set by their names in the proto.
 func (h *harness) call(ctx context.Context, t testing.TB, operation string, fields map[string]any, options ...grpc.CallOption) (*dynamicpb.Message, error) {
 	t.Helper()
+	in := h.request(t, operation, fields)
+	m := h.contract.Operation(operation)
+	out := dynamicpb.NewMessage(m.Descriptor.Output())
+	err := h.conn.Invoke(ctx, m.Name, in, out, options...)
+	return out, err
+}
+
+// request makes the request of an operation.
+func (h *harness) request(t testing.TB, operation string, fields map[string]any) *dynamicpb.Message {
+	t.Helper()
 	m := h.contract.Operation(operation)
 	if m == nil {
 		t.Fatalf("the contract has no %s", operation)
@@ -33,9 +43,7 @@ func (h *harness) call(ctx context.Context, t testing.TB, operation string, fiel
 		}
 		in.Set(f, protoreflect.ValueOf(value))
 	}
-	out := dynamicpb.NewMessage(m.Descriptor.Output())
-	err := h.conn.Invoke(ctx, m.Name, in, out, options...)
-	return out, err
+	return in
 }
 
 // text reads a string field of a message by its name in the proto.

@@ -2,8 +2,11 @@ package broker
 
 import (
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	apiv1 "github.com/merakibroker/merakibroker/gen/meraki/api/v1"
 	"github.com/merakibroker/merakibroker/service/dashboard"
@@ -19,6 +22,8 @@ const (
 	reasonDeletes = "CONCURRENT_DELETES"
 	// reasonNameTaken: another resource has the name.
 	reasonNameTaken = "NAME_TAKEN"
+	// reasonExists: another resource has a value that has to be unique, such as a number.
+	reasonExists = "ALREADY_EXISTS"
 	// reasonClaimed: the device is claimed already.
 	reasonClaimed = "ALREADY_CLAIMED"
 	// reasonNotEnabled: a feature that the request needs is switched off.
@@ -69,7 +74,6 @@ func finer(kind fault.Kind, messages []string) string {
 	switch kind {
 	case fault.BadRequest:
 		for _, known := range [...]struct{ words, reason string }{
-			{"has already been taken", reasonNameTaken},
 			{"already claimed", reasonClaimed},
 			{"not enabled for this network", reasonNotEnabled},
 			{"operation is unsupported", reasonUnsupported},
@@ -79,12 +83,37 @@ func finer(kind fault.Kind, messages []string) string {
 				return known.reason
 			}
 		}
+		return taken(messages)
 	case fault.Forbidden:
 		if said(messages, "unauthorized ip address") {
 			return reasonAddress
 		}
 	}
 	return ""
+}
+
+// quoted is a value that a message repeats.
+var quoted = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+
+// taken is the reason of "... has already been taken", which the Dashboard says of any
+// value that has to be unique: of a name only where the name is what is said to be
+// taken; empty where nothing is.
+func taken(messages []string) string {
+	reason := ""
+	for _, m := range messages {
+		subject, _, ok := strings.Cut(quoted.ReplaceAllString(strings.ToLower(m), ""), "already been taken")
+		if !ok {
+			continue
+		}
+		// "Validation failed: Number has already been taken, Name is too long"
+		subject = subject[strings.LastIndexAny(subject, ":,;.")+1:]
+		words := strings.FieldsFunc(subject, func(c rune) bool { return !unicode.IsLetter(c) })
+		if slices.Contains(words, "name") {
+			return reasonNameTaken
+		}
+		reason = reasonExists
+	}
+	return reason
 }
 
 // said tells whether one of the messages has the words, which are in lower case.
