@@ -78,8 +78,8 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 			if f.name == op.GetRequestField() {
 				p.whole = i
 			}
-			if f.shape != single && op.GetVerb() == apiv1.Verb_VERB_PUT {
-				p.lists = append(p.lists, f.name)
+			if op.GetVerb() == apiv1.Verb_VERB_PUT && f.shape == list && endsIn(op.GetPath(), name) {
+				p.list = f.name
 			}
 		}
 		p.bindings[i].location = where
@@ -108,6 +108,11 @@ func (b *build) request(p *Plan, d protoreflect.MessageDescriptor, op *apiv1.Ope
 		}
 	}
 	return nil
+}
+
+// endsIn tells whether a path is called after a list: l3FirewallRules after rules.
+func endsIn(path, list string) bool {
+	return strings.HasSuffix(strings.ToLower(path), strings.ToLower(list))
 }
 
 // locate says where a field goes: what its option says; else a name in braces

@@ -201,6 +201,9 @@ func TestContractRequests(t *testing.T) {
 	for _, c := range served(t) {
 		m := dynamicpb.NewMessage(c.method.Input())
 		r.message(m, 0)
+		if fd := refAdditional(m.Descriptor()); fd != nil && c.plan.whole >= 0 {
+			m.Clear(fd) // the body is one field
+		}
 		for i := range m.Descriptor().Fields().Len() {
 			fd := m.Descriptor().Fields().Get(i)
 			if strings.Contains(c.op.GetPath(), "{"+fd.JSONName()+"}") && fd.Kind() == protoreflect.StringKind {

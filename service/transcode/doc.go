@@ -28,7 +28,7 @@
 //	a key of a map that stands twice                 | the last one
 //	a mask that names nothing, or what has a value   | refused
 //	a mask that names a place inside what is absent  | the objects around it are made
-//	an empty body                                    | {}; refused in an update that has lists: one of them was to be emptied
+//	an empty body                                    | {}; refused in the update of a list, which was to be emptied
 //	the whole body is one field, and it is absent    | refused, unless a mask names it
 //	additional properties                            | members of their object, behind the fields; null, [] and {} too
 //	only _json, which is no object                   | that value is the body

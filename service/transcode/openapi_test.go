@@ -170,10 +170,26 @@ func TestResponseExamples(t *testing.T) {
 }
 
 // overridden are operations whose example shows what the Dashboard does not
-// send: overrides.yaml has the reasons.
-var overridden = map[string]bool{
-	"deleteNetworkFloorPlan": true, // a 204 has no content, whatever the document shows
-}
+// send, so that it is drift: the generator's overrides have the reasons.
+var overridden = func() map[string]bool {
+	all := make(map[string]bool)
+	for _, id := range []string{
+		"deleteNetworkFloorPlan", // a 204 has no content, whatever the document shows
+		// Ids and times are texts on the wire.
+		"createOrganizationPolicyObjectsGroup", "getOrganizationPolicyObjectsGroup", "getOrganizationPolicyObjectsGroups", "updateOrganizationPolicyObjectsGroup",
+		"createOrganizationWirelessSsidsProfile", "updateOrganizationWirelessSsidsProfile", "getDeviceCameraCustomAnalytics", "updateDeviceCameraCustomAnalytics",
+		"getNetworkClient", "getNetworkClients",
+		// A list on the wire, where the document shows one object.
+		"getAdministeredLicensingSubscriptionEntitlements", "getNetworkWirelessRfProfiles", "getOrganizationEarlyAccessFeaturesOptIns",
+		// An object with items on the wire, where the document shows a list of such objects.
+		"getOrganizationCellularGatewayEsimsServiceProvidersAccounts", "getOrganizationFloorPlansAutoLocateDevices", "getOrganizationFloorPlansAutoLocateStatuses",
+		"getOrganizationSmSentryPoliciesAssignmentsByNetwork", "getOrganizationWirelessControllerDevicesRedundancyFailoverHistory",
+		"getOrganizationWirelessDevicesProvisioningDeployments", "getOrganizationWirelessDevicesRadsecCertificatesAuthorities", "getOrganizationWirelessRfProfilesAssignmentsByDevice",
+	} {
+		all[id] = true
+	}
+	return all
+}()
 
 // mutations is how many times the examples of an operation are changed.
 const mutations = 100
@@ -245,6 +261,9 @@ func TestMutatedRequests(t *testing.T) {
 func compareSent(t *testing.T, p *Plan, m *contract.Method, doc []byte, fields *message) {
 	t.Helper()
 	want := bodyOf(t, p, doc)
+	if object, ok := want.(map[string]any); ok && p.list != "" && onlyEmpties(object) || p.whole >= 0 && isEmpty(want) {
+		return // refused: TestRequest
+	}
 	doc, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -268,6 +287,16 @@ func compareSent(t *testing.T, p *Plan, m *contract.Method, doc []byte, fields *
 	if len(d.found) > 0 {
 		t.Errorf("%s: %.2000s\nwas sent as %.2000s:\n%s", p.operation, doc, r.Body, strings.Join(d.found, "\n"))
 	}
+}
+
+// onlyEmpties tells an update that would change nothing.
+func onlyEmpties(object map[string]any) bool {
+	for _, value := range object {
+		if value != nil && !isEmpty(value) {
+			return false
+		}
+	}
+	return true
 }
 
 // TestRequestExamples: every request example is sent as it is, empty lists and

@@ -24,8 +24,8 @@ type Plan struct {
 	whole int
 	// nulls and empties are the indexes of null_fields and empty_fields; -1 when absent.
 	nulls, empties int
-	// lists names the lists and maps of an update's body.
-	lists []string
+	// list is the list that an update is for; empty when it has none.
+	list string
 	// extends: the body takes additional properties.
 	extends bool
 

@@ -157,9 +157,10 @@ func plainOf(c *corner, wire []byte) (r *plainRequest, err error) {
 }
 
 func refHasList(op *apiv1.Operation, d protoreflect.MessageDescriptor) bool {
+	last := op.GetPath()[strings.LastIndex(op.GetPath(), "/")+1:]
 	for i := range d.Fields().Len() {
 		fd := d.Fields().Get(i)
-		if loc, _ := refLocation(op, fd); loc == apiv1.Location_LOCATION_BODY && (fd.IsList() || fd.IsMap()) {
+		if loc, name := refLocation(op, fd); loc == apiv1.Location_LOCATION_BODY && fd.IsList() && strings.HasSuffix(strings.ToLower(last), strings.ToLower(name)) {
 			return true
 		}
 	}

@@ -1,7 +1,5 @@
 package transcode
 
-import "strings"
-
 // A Request is what HTTP carries of a request message.
 type Request struct {
 	// Path is below the API's root: /organizations/123/devices.
@@ -179,9 +177,9 @@ func (p *Plan) finish(w *writer, b []byte, root *mask) bool {
 	case len(w.out) > w.bound:
 		return w.tooLong()
 	case !p.body:
-	case p.whole < 0 && len(w.out) == 1 && len(p.lists) > 0:
-		w.fail("the update would change nothing. An empty list looks like an absent one: to empty it, name it in empty_fields (%s); nothing was sent", strings.Join(p.lists, ", "))
-		return w.in(p.lists[0])
+	case p.whole < 0 && len(w.out) == 1 && p.list != "":
+		w.fail("the update would change nothing: an empty list looks like an absent one; to empty it, name it in empty_fields; nothing was sent")
+		return w.in(p.list)
 	case p.whole < 0:
 		w.closeObject(0)
 	case len(w.out) == 0:

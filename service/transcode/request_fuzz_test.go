@@ -17,7 +17,7 @@ import (
 	"github.com/merakibroker/merakibroker/service/fault"
 )
 
-var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing", "createThing"}
+var requestCorners = []string{"updateThing", "getThings", "deleteThing", "replaceRules", "reboot", "getShelf", "getThing", "createThing", "updateRules"}
 
 // compareRequest reads a request with both writers and wants the same from both.
 func compareRequest(t *testing.T, c *corner, wire []byte) {
@@ -297,6 +297,7 @@ func requestSeeds(t testing.TB) (ids []string, wires [][]byte) {
 	add("deleteThing", `{"thingId":"t"}`, `{"thingId":"t","bodyThingId":"u","force":true}`, `{"thingId":"t","nullFields":"bodyThingId"}`)
 	add("replaceRules", `{}`, `{"rules":[{"id":"a"},{}]}`, `{"emptyFields":"rules"}`, `{"nullFields":"rules"}`, `{"rules":[{"id":"a"}],"nullFields":"rules.0.port"}`)
 	add("createThing", `{"networkId":"N_1"}`, `{"networkId":"N_1","tags":["a"],"additionalProperties":{"b":1}}`)
+	add("updateRules", `{"networkId":"N_1"}`, `{"networkId":"N_1","log":true}`, `{"networkId":"N_1","emptyFields":"rules"}`, `{"networkId":"N_1","additionalProperties":{"rules":[]}}`)
 	add("reboot", `{"serial":"Q2XX"}`)
 	add("getShelf", `{}`)
 	add("getThing", `{"thingId":"~x-_."}`)

@@ -1,5 +1,3 @@
-//go:build openapi
-
 package transcode
 
 import (
@@ -39,7 +37,7 @@ func withParameters(t testing.TB, p *Plan, d protoreflect.MessageDescriptor, wir
 	for i, piece := range p.template {
 		if piece.field >= 0 {
 			fd := d.Fields().ByNumber(protoreflect.FieldNumber(p.request.fields[piece.field].number))
-			v := protoreflect.ValueOfString(fmt.Sprintf("p %d", i))
+			v := protoreflect.ValueOfString(fmt.Sprintf("p%d", i))
 			if fd.Kind() == protoreflect.Int64Kind {
 				v = protoreflect.ValueOfInt64(int64(i))
 			}
