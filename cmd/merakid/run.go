@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	library "log"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/admin"
@@ -22,6 +24,8 @@ func run(ctx context.Context, stop func(), c *Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	library.SetFlags(0)
+	library.SetOutput(libraryLog{log})
 	d, err := build(ctx, c, log)
 	if err != nil {
 		return err
@@ -98,4 +102,15 @@ func newLog(c Log, out io.Writer) (*slog.Logger, error) {
 		handler = slog.NewTextHandler(out, options)
 	}
 	return slog.New(telemetry.LogHandler(handler)), nil
+}
+
+// A libraryLog takes what libraries print through package log, and passes on what
+// happened without what they quote: of a response that nobody asked for, net/http
+// prints all that came, which may be the header that was sent.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Write(p []byte) (int, error) {
+	text, _, _ := strings.Cut(string(p), " starting with ")
+	l.log.Warn("a library says", "text", strings.TrimSpace(text))
+	return len(p), nil
 }

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +66,44 @@ func TestPrivateAuthority(t *testing.T) {
 				t.Errorf("%v; want %v", err, row.want)
 			}
 		})
+	}
+}
+
+// TestStrayAnswerIsNotQuoted: net/http prints what an upstream sends unasked. The log
+// says that it came, and not what it was.
+func TestStrayAnswerIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]HTTP/1.1 400 No\r\nX: %s\r\n\r\n", r.Header.Get("Authorization"))
+			}
+			_, _ = io.Copy(io.Discard, c) // until the other end has enough
+			_ = c.Close()
+		}
+	}()
+	p := launch(t, "upstream: http://"+l.Addr().String()+"/api/v1\n")
+	conn, err := grpc.NewClient(p.listen, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := brokerv1.NewBrokerServiceClient(conn).Call(ctx, &brokerv1.CallRequest{Method: "GET", Path: "/organizations"}); err != nil {
+		t.Fatal(err)
+	}
+	p.await(ctx, "Unsolicited response")
+	if said := p.said(); strings.Contains(said, "0123456789") || !strings.Contains(said, "a library says") {
+		t.Errorf("the log quotes what came:\n%s", said)
 	}
 }
