@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -148,6 +149,66 @@ func TestStoreClientStaysInItsRoom(t *testing.T) {
 			}
 		}
 	}
+}
+
+// clientSide are the names of net/http and its neighbours that make requests or carry them.
+var clientSide = map[string][]string{
+	"net/http": {"Client", "Transport", "RoundTripper", "DefaultClient", "DefaultTransport", "NewRequest", "NewRequestWithContext",
+		"Get", "Head", "Post", "PostForm", "ReadResponse", "NewFileTransport", "NewFileTransportFS"},
+	"net/http/httputil":      {"ReverseProxy", "NewSingleHostReverseProxy", "ClientConn", "NewClientConn", "ProxyRequest"},
+	"golang.org/x/net/http2": {"Transport", "ClientConn", "ConfigureTransport", "ConfigureTransports"},
+	"net":                    {"Dial", "DialTimeout", "DialTCP", "Dialer"},
+	"crypto/tls":             {"Dial", "DialWithDialer", "Dialer", "Client"},
+}
+
+// TestOneWayOut: requests leave through service/dashboard, where an attempt has been
+// paid for. The keys of a token's issuer are fetched by service/identity; what the
+// store, telemetry and a control plane are reached with is in their libraries.
+// The programs beside merakid are no part of the broker.
+func TestOneWayOut(t *testing.T) {
+	may := map[string]bool{"service/identity/keysource.go": true, "service/identity/resolver.go": true}
+	found := 0
+	for _, s := range sources(t) {
+		if s.test || !strings.HasPrefix(s.room, "service") && !strings.HasPrefix(s.room, "ratelimit") && s.room != "cmd/merakid" {
+			continue
+		}
+		for _, use := range s.uses(clientSide) {
+			switch {
+			case s.room == "service/dashboard":
+				found++
+			case !may[s.file]:
+				t.Errorf("%s uses %s; requests leave through service/dashboard only", s.file, use)
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("only %d uses in service/dashboard, which makes all attempts; the search is broken", found)
+	}
+}
+
+// uses are the names that s uses of those packages, by whatever name it imports them.
+func (s source) uses(of map[string][]string) (found []string) {
+	imported := make(map[string]string) // path by name
+	for _, imp := range s.ast.Imports {
+		name := strings.Trim(imp.Path.Value, `"`)
+		as := path.Base(name)
+		if imp.Name != nil {
+			as = imp.Name.Name
+		}
+		if _, ok := of[name]; ok && as == "." {
+			found = append(found, "everything of "+name)
+		}
+		imported[as] = name
+	}
+	ast.Inspect(s.ast, func(n ast.Node) bool {
+		if e, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := e.X.(*ast.Ident); ok && slices.Contains(of[imported[x.Name]], e.Sel.Name) {
+				found = append(found, imported[x.Name]+"."+e.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
 }
 
 // TestCodesStandInOneFile: what a failure is to a gRPC caller is decided in
