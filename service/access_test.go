@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -177,4 +178,37 @@ func TestEachOrganizationWithItsOwnKey(t *testing.T) {
 			t.Errorf("device of organization %d: %v", i, err)
 		}
 	}
+}
+
+// TestRejectedKeyIsNotReplacedByAnothers: the entry of orders holds a key that the
+// Dashboard rejects. The entry of billing holds it too, and another one, which serves
+// billing alone: orders is not answered with that, not even when billing asks the
+// same at the same moment.
+func TestRejectedKeyIsNotReplacedByAnothers(t *testing.T) {
+	t.Parallel()
+	const organization = "2930418"
+	h := shop(t, plan{
+		keys: &credential.Config{Keys: []credential.KeyConfig{
+			{Name: "orders", Env: "ORDERS", Callers: []string{orders}},
+			{Name: "billing", Env: "BILLING", Callers: []string{billing}},
+		}},
+		environ: map[string]string{"ORDERS": "rejected-key", "BILLING": "rejected-key\nkey-of-billing"},
+		sandbox: sandbox.Options{Keys: map[string][]string{"key-of-billing": {organization}}},
+	})
+	var calls sync.WaitGroup
+	for range 8 {
+		calls.Go(func() {
+			if _, err := h.call(as(billing), t, "getOrganization", map[string]any{"organization_id": organization}); err != nil {
+				t.Errorf("billing: %v", err)
+			}
+		})
+		calls.Go(func() {
+			ctx := metadata.AppendToOutgoingContext(as(orders), "meraki-max-age", "60")
+			_, err := h.call(ctx, t, "getOrganization", map[string]any{"organization_id": organization})
+			wantCode(t, "orders", err, codes.FailedPrecondition, "API_KEY_REJECTED")
+		})
+	}
+	calls.Wait()
+	_, err := h.call(as(orders), t, "getNetwork", map[string]any{"network_id": h.sandbox.NetworkID(0, 0)})
+	wantCode(t, "orders, after a look-up", err, codes.FailedPrecondition, "API_KEY_REJECTED")
 }

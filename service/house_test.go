@@ -27,8 +27,9 @@ var allowed = map[string][]string{
 	"service/broker":   {"service/dashboard", "service/fault", "service/lane", "service/owner", "service/record", "ratelimit", "gen"},
 	"service/contract": {"service/contract/canonical", "gen"},
 	// The one form of a path: what makes paths and what reads them, above and below.
-	"service/contract/canonical":    {},
-	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "gen"},
+	"service/contract/canonical": {},
+	// A list of callers is read in one way, whoever writes it: identity.Names.
+	"service/credential":            {"service/credential/secretfile", "service/dashboard", "service/fault", "service/identity", "gen"},
 	"service/credential/secretfile": {},
 	"service/dashboard":             {"service/contract/canonical", "service/fault", "gen"},
 	"service/fault":                 {},

@@ -102,7 +102,7 @@ func build(ctx context.Context, c *Config, log *slog.Logger) (_ *daemon, err err
 	attempts := record.New(record.Config{Since: time.Now()})
 	outcomes := outcome.New(outcome.Config{})
 	d.closing(outcomes.Close) // after the broker, which ends what is under way
-	b, err := d.broker(ctx, c, client, files, metrics, attempts, log)
+	b, err := d.broker(ctx, c, client, files, metrics, attempts, access.Keys, log)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (d *daemon) dashboard(c *Config, files *secretfile.Watcher) (*dashboard.Cli
 }
 
 // broker is the budget, the way to the Dashboard, and what stands between.
-func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, log *slog.Logger) (*broker.Broker, error) {
+func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client, files *secretfile.Watcher, metrics *service.Metrics, attempts *record.Record, keys *credential.Store, log *slog.Logger) (*broker.Broker, error) {
 	scheduler, err := d.scheduler(ctx, c, files, metrics, log)
 	if err != nil {
 		return nil, err
@@ -257,7 +257,7 @@ func (d *daemon) broker(ctx context.Context, c *Config, client *dashboard.Client
 			Rate:      c.Budget.Rate * c.Budget.Share, Burst: c.Budget.Burst,
 			AddressRate: c.Budget.AddressRate, AddressBurst: addressBurst(c.Budget),
 		},
-		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes,
+		Deadline: time.Duration(c.Budget.Deadline), CacheBytes: c.CacheBytes, KeyFor: keys.For,
 	})
 	if err != nil {
 		return nil, err
@@ -314,14 +314,14 @@ func (d *daemon) preload(ctx context.Context, c *Config, b *broker.Broker, crede
 	var lists []list
 	for _, o := range c.Preload {
 		if o == broker.EveryOrganization {
-			for _, key := range credentials.Keys.Candidates(identity.Anonymous.ID) {
+			for _, key := range credentials.Keys.All() {
 				lists = append(lists, list{o, key})
 			}
 			continue
 		}
-		key, err := credentials.Keys.Pick(identity.Anonymous.ID, o)
-		if err != nil {
-			return fmt.Errorf("preload: %w", err)
+		key, ok := credentials.Keys.For(o)
+		if !ok {
+			return fmt.Errorf("preload: no key of credentials.keys serves organization %s", o)
 		}
 		lists = append(lists, list{o, key})
 	}

@@ -28,6 +28,10 @@ type Config struct {
 	Budgets lane.Config
 	// Owners is whose budget a call spends.
 	Owners owner.Config
+	// KeyFor gives the key that the broker itself uses in an organization, for lists
+	// that no caller has asked for; false for no list. Nil for the key at hand: of
+	// Preload, or of the call whose look-ups made the list worth while.
+	KeyFor func(organization string) (dashboard.Key, bool)
 	// Record takes every attempt; nil for a bounded one that nobody reads.
 	Record *record.Record
 	// Observer is told for metrics; nil for none.

@@ -46,7 +46,7 @@ func (b *Broker) question(c *Call) owner.Question {
 	if !c.OwnKey { // what a caller's own key may see is not for all
 		key := c.Key
 		q.Prefetch = func(kind owner.Kind, organization string) {
-			if !b.life.Draining() {
+			if key, ok := b.keyFor(organization, key); ok && !b.life.Draining() {
 				b.life.Go(func() { _ = b.preload(b.life.Context(), key, organization, kind) })
 			}
 		}
@@ -102,7 +102,7 @@ func (b *Broker) lookUp(ctx context.Context, c *Call, l owner.LookUp) *fault.Err
 		Path: prefix + url.PathEscape(l.ID), ID: l.ID, Key: c.Key, OwnKey: c.OwnKey, Rejected: c.Rejected,
 		secondLookUp: l.Second,
 	}
-	_, f := b.fetch(ctx, ask, readKey{ask.Key.ID(), ask.Path, ask.Query}, l.Moot)
+	_, f := b.fetch(ctx, ask, readKey{ask.Key.Partition(), ask.Path, ask.Query}, l.Moot)
 	return f
 }
 

@@ -38,6 +38,10 @@ func (b *Broker) Preload(ctx context.Context, key dashboard.Key, organizations .
 		organizations, first = b.organizations(ctx, key)
 	}
 	for _, o := range organizations {
+		key, ok := b.keyFor(o, key)
+		if !ok {
+			continue
+		}
 		for _, kind := range [...]owner.Kind{owner.Network, owner.Device} {
 			if f := b.preload(ctx, key, o, kind); f != nil && first == nil {
 				first = f
@@ -48,6 +52,14 @@ func (b *Broker) Preload(ctx context.Context, key dashboard.Key, organizations .
 		return nil
 	}
 	return first
+}
+
+// keyFor is the key for a list of an organization's that no caller has asked for.
+func (b *Broker) keyFor(organization string, atHand dashboard.Key) (dashboard.Key, bool) {
+	if b.config.KeyFor == nil {
+		return atHand, true
+	}
+	return b.config.KeyFor(organization)
 }
 
 // organizations lists the organizations that a key sees: with a fault, those of

@@ -29,7 +29,7 @@ type sharedRead struct {
 
 // share makes a read, together with those who want the same at the same time.
 func (b *Broker) share(ctx context.Context, c *Call) (*Answer, *fault.Error) {
-	key := readKey{c.Key.ID(), c.Path, c.Query}
+	key := readKey{c.Key.Partition(), c.Path, c.Query}
 	if c.MaxAge > 0 {
 		if a := b.cache.find(time.Now(), key, c.MaxAge); a != nil {
 			b.observer.Cached(CacheHit)

@@ -8,7 +8,10 @@ package credential
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 // A Config says which keys there are.
@@ -16,8 +19,8 @@ type Config struct {
 	// Keys, in order: of several that serve a call the first is taken.
 	Keys []KeyConfig `yaml:"keys"`
 	// OwnKey allows callers to send a Dashboard key of their own, which is then
-	// used instead of the broker's. Callers by name, or by the beginning of it,
-	// with "*" at the end. Nobody may when it is empty.
+	// used instead of the broker's. Callers by name, or by the beginning of it, as
+	// rules name them. Nobody may when it is empty.
 	OwnKey []string `yaml:"own_key_callers"`
 }
 
@@ -34,8 +37,8 @@ type KeyConfig struct {
 	Env string `yaml:"env"`
 	// Organizations that the key serves, by id; all when absent.
 	Organizations []string `yaml:"organizations"`
-	// Callers that the key serves, by name, or by the beginning of it, with "*"
-	// at the end; all when absent.
+	// Callers that the key serves, by name, or by the beginning of it, as rules name
+	// them; all when absent.
 	Callers []string `yaml:"callers"`
 }
 
@@ -59,7 +62,8 @@ func (c *Config) Validate() error {
 		}
 		names[k.Name] = i
 	}
-	return checkCallers("own_key_callers", c.OwnKey)
+	_, err := identity.NewNames("own_key_callers", c.OwnKey)
+	return err
 }
 
 func (k *KeyConfig) validate() error {
@@ -78,16 +82,8 @@ func (k *KeyConfig) validate() error {
 			return fmt.Errorf("organizations[%d]: is not an organization's id", i)
 		}
 	}
-	return checkCallers("callers", k.Callers)
-}
-
-func checkCallers(key string, callers []string) error {
-	for i, c := range callers {
-		if c == "" || strings.Contains(strings.TrimSuffix(c, "*"), "*") {
-			return fmt.Errorf("%s[%d]: is not a caller's name, nor the beginning of one with * at its end", key, i)
-		}
-	}
-	return nil
+	_, err := identity.NewNames("callers", k.Callers)
+	return err
 }
 
 // looksLikeKey tells a Dashboard key, which is 40 hexadecimal digits, from a
@@ -96,22 +92,10 @@ func looksLikeKey(s string) bool {
 	return len(s) == 40 && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
 
-// anyName stands for every caller, or every organization.
+// anyName stands for every organization.
 const anyName = "*"
 
-// names is whom a key serves.
-type names []string
-
-// match reports whether name is among them; everyone is when there are none.
-func (n names) match(name string) bool {
-	return len(n) == 0 || n.contain(name)
-}
-
-func (n names) contain(name string) bool {
-	for _, entry := range n {
-		if prefix, ok := strings.CutSuffix(entry, anyName); ok && strings.HasPrefix(name, prefix) || entry == name {
-			return true
-		}
-	}
-	return false
+// serves reports whether a key is for an organization.
+func (k *KeyConfig) serves(organization string) bool {
+	return len(k.Organizations) == 0 || slices.Contains(k.Organizations, anyName) || slices.Contains(k.Organizations, organization)
 }

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/merakibroker/merakibroker/service/credential/secretfile"
 	"github.com/merakibroker/merakibroker/service/dashboard"
 	"github.com/merakibroker/merakibroker/service/fault"
+	"github.com/merakibroker/merakibroker/service/identity"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 // A Store gives the Dashboard key for a call. It is safe for concurrent use.
 type Store struct {
 	files   *secretfile.Watcher
-	ownKeys names
+	ownKeys identity.Names
 
 	mu      sync.RWMutex
 	entries []*entry
@@ -34,10 +36,8 @@ type Store struct {
 // An entry is one configured key: what its file holds now, and what is left of
 // what it held before.
 type entry struct {
-	name          string
-	organizations names
-	callers       names
-	inFile        bool
+	config  *KeyConfig
+	callers identity.Names
 
 	keys []held // those of the file in its order, then those replaced
 }
@@ -57,10 +57,17 @@ func NewStore(c Config, files *secretfile.Watcher, environ func(string) (string,
 	if environ == nil {
 		environ = os.LookupEnv
 	}
-	s := &Store{files: files, ownKeys: c.OwnKey}
+	s := &Store{files: files}
+	var err error
+	if s.ownKeys, err = identity.NewNames("own_key_callers", c.OwnKey); err != nil {
+		return nil, err
+	}
 	for i := range c.Keys {
 		k := &c.Keys[i]
-		e := &entry{name: k.Name, organizations: k.Organizations, callers: k.Callers, inFile: k.File != ""}
+		e := &entry{config: k}
+		if e.callers, err = identity.NewNames("callers", k.Callers); err != nil {
+			return nil, fmt.Errorf("keys[%d].%w", i, err)
+		}
 		s.entries = append(s.entries, e)
 		load := func(contents [][]byte) error {
 			keys, err := parseKeys(contents[0])
@@ -94,7 +101,7 @@ func (s *Store) replace(e *entry, keys []dashboard.Key) {
 	now := time.Now()
 	var next []held
 	for _, k := range keys {
-		h := held{key: k}
+		h := held{key: k.Of(e.config.Name)}
 		if i := e.find(k); i >= 0 {
 			h.rejected = e.keys[i].rejected
 		}
@@ -125,38 +132,78 @@ func (e *entry) current(now time.Time) dashboard.Key {
 	return e.keys[0].key
 }
 
-// Pick gives the key for a call: of the first entry that serves the caller and
-// the organization. While the organization is not known (""), or there is none,
-// the first that serves the caller; with keys for different organizations a
-// caller does well to say which one it means. The error is a *fault.Error of
-// kind CallerNotAllowed.
-func (s *Store) Pick(caller, organization string) (dashboard.Key, error) {
+// serves reports whether an entry is for a caller.
+func (e *entry) serves(caller string) bool {
+	return len(e.config.Callers) == 0 || e.callers.Match(caller)
+}
+
+// servesAll reports whether an entry is for organizations. One that is not known, "",
+// is not held against it.
+func (e *entry) servesAll(organizations []string) bool {
+	for _, o := range organizations {
+		if o != "" && !e.config.serves(o) {
+			return false
+		}
+	}
+	return true
+}
+
+// Pick gives the key for a call: of the first entry that serves the caller and all
+// organizations that the call is about. While the organization is not known (""),
+// or there is none, the first that serves the caller; with keys for different
+// organizations a caller does well to say which one it means. The error is a
+// *fault.Error of kind CallerNotAllowed.
+func (s *Store) Pick(caller string, organizations ...string) (dashboard.Key, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := time.Now()
 	for _, e := range s.entries {
-		if e.callers.match(caller) && (organization == "" || e.organizations.match(organization)) {
+		if e.serves(caller) && e.servesAll(organizations) {
 			return e.current(now), nil
 		}
 	}
 	f := &fault.Error{Kind: fault.CallerNotAllowed, Reason: "NO_API_KEY"}
-	f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q; ask its operator for one", caller)
-	if organization != "" {
-		f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q in organization %s; ask its operator for one", caller, organization)
+	f.Detail = fmt.Sprintf("the broker has no Dashboard key that serves caller %q", caller)
+	if named := strings.Trim(strings.Join(organizations, " and "), " "); named != "" {
+		f.Detail += " in organization " + named
 	}
+	f.Detail += "; ask its operator for one"
 	return dashboard.Key{}, f
+}
+
+// For gives the key that the broker itself uses in an organization, for lists that
+// no caller has asked for: of the first entry that serves the organization, whoever
+// its callers are. False when there is none.
+func (s *Store) For(organization string) (dashboard.Key, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, e := range s.entries {
+		if e.config.serves(organization) {
+			return e.current(time.Now()), true
+		}
+	}
+	return dashboard.Key{}, false
+}
+
+// All gives one key of each entry, in order and without repeats.
+func (s *Store) All() []dashboard.Key {
+	return s.each(func(*entry) bool { return true })
 }
 
 // Candidates gives one key of each entry that serves the caller, in order and
 // without repeats: what to try when an owner has to be looked up and it is not
 // known whose organization it is of.
 func (s *Store) Candidates(caller string) []dashboard.Key {
+	return s.each(func(e *entry) bool { return e.serves(caller) })
+}
+
+func (s *Store) each(of func(*entry) bool) []dashboard.Key {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := time.Now()
 	var out []dashboard.Key
 	for _, e := range s.entries {
-		if !e.callers.match(caller) {
+		if !of(e) {
 			continue
 		}
 		k := e.current(now)
@@ -171,6 +218,10 @@ func (s *Store) Candidates(caller string) []dashboard.Key {
 // key to try instead; false when there is none, and the answer has to stand. For
 // a minute the other key goes first. The file is looked at at once: what was
 // rejected may have been replaced already.
+//
+// The other key is of the entry that the first one was picked from, so that it
+// serves the same callers and organizations. Another entry that happens to hold the
+// first key as well may serve somebody else.
 func (s *Store) Rejected(k dashboard.Key) (dashboard.Key, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,10 +233,10 @@ func (s *Store) Rejected(k dashboard.Key) (dashboard.Key, bool) {
 			continue
 		}
 		e.keys[i].rejected = now.Add(holdRejected)
-		if e.inFile {
+		if e.config.File != "" {
 			s.files.Poke()
 		}
-		if next := e.current(now); other.Zero() && next.ID() != k.ID() && !e.rejectedNow(next, now) {
+		if next := e.current(now); k.Entry() == e.config.Name && next.ID() != k.ID() && !e.rejectedNow(next, now) {
 			other = next
 		}
 	}
@@ -213,7 +264,7 @@ func (s *Store) States() []KeyState {
 	out := make([]KeyState, 0, len(s.entries))
 	for _, e := range s.entries {
 		k := e.current(now)
-		out = append(out, KeyState{Name: e.name, ID: k.ID(), Rejected: e.rejectedNow(k, now)})
+		out = append(out, KeyState{Name: e.config.Name, ID: k.ID(), Rejected: e.rejectedNow(k, now)})
 	}
 	return out
 }
@@ -221,7 +272,7 @@ func (s *Store) States() []KeyState {
 // Own makes a key of what a caller sent as its own. The error is a *fault.Error:
 // of kind CallerNotAllowed where the caller may not, BadRequest where it is no key.
 func (s *Store) Own(caller, field, text string) (dashboard.Key, error) {
-	if !s.ownKeys.contain(caller) {
+	if !s.ownKeys.Match(caller) {
 		return dashboard.Key{}, &fault.Error{
 			Kind: fault.CallerNotAllowed, Reason: "OWN_KEY_NOT_ALLOWED", Field: field,
 			Detail: fmt.Sprintf("caller %q may not bring a Dashboard key of its own; leave %s out, or ask the broker's operator to add it to own_key_callers", caller, field),

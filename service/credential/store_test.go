@@ -88,6 +88,56 @@ func TestPick(t *testing.T) {
 	}
 }
 
+// TestRejectedKeyIsReplacedWithinItsEntry: a key that stands in two entries is
+// replaced by one of the entry that it was picked from, which serves the caller and
+// the organization, and never by the other one's.
+func TestRejectedKeyIsReplacedWithinItsEntry(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	writeFile(t, path, keyA+"\n"+keyB)
+	for _, other := range []KeyConfig{
+		{Name: "other", File: path, Callers: []string{"billing"}},
+		{Name: "other", File: path, Organizations: []string{"2"}},
+	} {
+		s := open(t, Config{Keys: []KeyConfig{{Name: "shop", Env: "A", Callers: []string{"shop"}, Organizations: []string{"1"}}, other}})
+		k, err := s.Pick("shop", "1")
+		if err != nil || k.ID() != id(keyA) || k.Entry() != "shop" {
+			t.Fatalf("%s, %v", k.Entry(), err)
+		}
+		if instead, ok := s.Rejected(k); ok {
+			t.Errorf("beside %+v: the caller shop gets the key of the entry %s", other, instead.Entry())
+		}
+		theirs, err := s.Pick("billing", "2")
+		if err != nil || theirs.ID() != id(keyB) || theirs.Entry() != "other" {
+			t.Errorf("beside %+v: the rejected key is still the other entry's first, %v", other, err)
+		}
+		if theirs.Partition() == k.Partition() {
+			t.Errorf("beside %+v: answers are shared between entries", other)
+		}
+	}
+}
+
+// TestKeyForTheBrokerItself: lists that no caller has asked for are read with a key
+// that serves the organization, whoever its callers are.
+func TestKeyForTheBrokerItself(t *testing.T) {
+	t.Parallel()
+	s := open(t, Config{Keys: []KeyConfig{
+		{Name: "one", Env: "A", Organizations: []string{"1"}, Callers: []string{"spiffe://mesh.example/ns/shop/*"}},
+		{Name: "two", Env: "B", Organizations: []string{"2"}, Callers: []string{"audit"}},
+	}})
+	for organization, want := range map[string]string{"1": keyA, "2": keyB, "3": ""} {
+		if k, ok := s.For(organization); k.ID() != id(want) || ok != (want != "") {
+			t.Errorf("organization %s: %s, %t", organization, k.Entry(), ok)
+		}
+	}
+	if all := s.All(); len(all) != 2 {
+		t.Errorf("%d keys", len(all))
+	}
+	if _, err := s.Pick("audit", "2", "1"); err == nil {
+		t.Error("a key serves an organization that its entry does not name")
+	}
+}
+
 func TestNewStoreSaysWhichKeyIsWrong(t *testing.T) {
 	t.Parallel()
 	files := secretfile.New(secretfile.Config{Log: quiet()})
@@ -154,7 +204,7 @@ func (r *rotation) wants(when, secret string) {
 // rejects tells the store about a 401, and checks what it offers instead.
 func (r *rotation) rejects(secret, instead string) {
 	r.t.Helper()
-	k, ok := r.Rejected(dashboard.NewKey(secret))
+	k, ok := r.Rejected(dashboard.NewKey(secret).Of("main"))
 	if ok != (instead != "") || k.ID() != id(instead) {
 		r.t.Errorf("instead of the rejected key: not what was wanted (another: %v)", ok)
 	}

@@ -25,6 +25,8 @@ type material struct {
 	header string // "Bearer " + secret
 	id     string
 	mask   *mask
+	// entry is the name of the entry of the configuration, partition that and id.
+	entry, partition string
 }
 
 // NewKey makes a key of a secret; white space around it, such as the newline at
@@ -36,6 +38,7 @@ func NewKey(secret string) Key {
 	}
 	sum := sha256.Sum256([]byte(secret))
 	m := &material{header: "Bearer " + secret, id: hex.EncodeToString(sum[:8]), mask: newMask(secret)}
+	m.partition = m.id
 	return Key{func() *material { return m }}
 }
 
@@ -47,6 +50,35 @@ func (k Key) ID() string {
 		return ""
 	}
 	return k.open().id
+}
+
+// Of gives the key as one of an entry of the configuration, by its name.
+func (k Key) Of(entry string) Key {
+	if k.open == nil {
+		return k
+	}
+	m := *k.open()
+	m.entry, m.partition = entry, m.id+" of "+entry
+	return Key{func() *material { return &m }}
+}
+
+// Entry is the name of the entry that the key was picked from; empty for a key that
+// a caller has brought. The same key may stand in several, each for callers of its own.
+func (k Key) Entry() string {
+	if k.open == nil {
+		return ""
+	}
+	return k.open().entry
+}
+
+// Partition tells whose answers may be shared: those to one key, picked from one
+// entry. What takes the place of a rejected key is of that entry, too, so that an
+// answer never reaches a caller whom the entry does not serve.
+func (k Key) Partition() string {
+	if k.open == nil {
+		return ""
+	}
+	return k.open().partition
 }
 
 // Zero tells whether there is no key.

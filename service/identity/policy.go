@@ -42,7 +42,7 @@ type Decision struct {
 func everything() *rule {
 	all := map[string]struct{}{anyName: {}}
 	return &rule{
-		name: "no rules: anonymous may do everything", callers: pattern{exact: []string{anonymousID}},
+		name: "no rules: anonymous may do everything", callers: Names{exact: []string{anonymousID}},
 		sections: map[string]verbs{anyName: reads | writes}, rpcs: all, call: reads | writes,
 		everywhere: true, weight: 1, share: 1, priority: Critical, usual: Normal,
 	}
@@ -109,7 +109,7 @@ func (p *Policy) Decide(c Caller, q Request) (Decision, error) {
 		} else {
 			i = prefixed[0]
 			prefixed = prefixed[1:]
-			if !p.rules[i].callers.match(c.ID) {
+			if !p.rules[i].callers.Match(c.ID) {
 				continue
 			}
 		}

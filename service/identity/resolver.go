@@ -156,7 +156,7 @@ func (r *Resolver) find(ctx context.Context) (Caller, error) {
 	}
 	certificate, certErr := peerID(p, time.Now())
 	trusted := func(t *trust) bool {
-		return t != nil && (t.address(p.Addr) || certErr == nil && t.ids.match(certificate))
+		return t != nil && (t.address(p.Addr) || certErr == nil && t.ids.Match(certificate))
 	}
 	forwardedOK, linkerdOK := trusted(r.forwarded), trusted(r.linkerd)
 	if forwardedOK || linkerdOK {

@@ -143,7 +143,7 @@ func parseVerbs(list []string) (verbs, error) {
 // A rule is a Rule made ready.
 type rule struct {
 	name          string
-	callers       pattern
+	callers       Names
 	sections      map[string]verbs
 	operations    map[string]struct{}
 	rpcs          map[string]struct{}
@@ -169,10 +169,9 @@ func (r *Rule) compile(known *known) (*rule, error) {
 	if len(r.Callers) == 0 {
 		return nil, errors.New("callers: name at least one")
 	}
-	for i, c := range r.Callers {
-		if err := out.callers.add(c); err != nil {
-			return nil, fmt.Errorf("callers[%d]: %w", i, err)
-		}
+	var err error
+	if out.callers, err = NewNames("callers", r.Callers); err != nil {
+		return nil, err
 	}
 	if len(r.Operations) == 0 {
 		return nil, errors.New("operations: name at least one")

@@ -11,7 +11,7 @@ import (
 type trust struct {
 	unix     bool
 	prefixes []netip.Prefix
-	ids      pattern
+	ids      Names
 }
 
 // trustUnix in a list of trusted peers stands for every peer on a unix socket.
