@@ -164,6 +164,9 @@ func (s *Sandbox) changeRow(c *request) *response {
 		return refusal(http.StatusBadRequest, "the body is not an object")
 	}
 	i := strings.LastIndexByte(c.path, '/')
+	if i == 0 {
+		return refusal(http.StatusNotFound, saysNotFound)
+	}
 	key := c.path[i+1:]
 	c.path = c.path[:i]
 	c.r = &http.Request{Method: http.MethodGet, URL: &url.URL{Path: c.path}, Header: http.Header{}}

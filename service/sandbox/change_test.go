@@ -69,7 +69,7 @@ func TestChangesThatCannotBe(t *testing.T) {
 		s := newSandbox(t, open())
 		network := "/networks/" + s.NetworkID(0, 1)
 		for _, x := range []Change{
-			{Path: "nothing"}, {Path: "/networks/N_1"}, {Path: "/no/such/operation/1"}, {Path: network, Method: "GET"}, {Path: network, Every: 1}, {Path: network, In: -1},
+			{Path: "nothing"}, {Path: "/", Body: json.RawMessage(`{}`)}, {Path: "/nothing", Body: json.RawMessage(`{}`)}, {Path: "/networks/N_1"}, {Path: "/no/such/operation/1"}, {Path: network, Method: "GET"}, {Path: network, Every: 1}, {Path: network, In: -1},
 			{Path: "/organizations/" + s.OrganizationID(0) + "/devices/statuses/Q2XX-2222-2222", Body: json.RawMessage(`{}`)}, {Path: network, Body: json.RawMessage(`[]`)},
 			{Path: network + "?a=b"}, {Path: "/organizations/" + s.OrganizationID(0) + "/devices/statuses/" + s.Serial(0, 0, 0), Body: json.RawMessage(`3`)},
 		} {

@@ -64,6 +64,9 @@ func TestControl(t *testing.T) {
 		{"GET", "/changes", "", 200, `"number": 1`},
 		{"DELETE", "/changes", "", 200, "true"},
 		{"GET", "/stats", "", 200, `"userAgents"`},
+		{"PUT", "/wire", `{"shapes":true,"items":["getOrganizations"]}`, 200, "true"},
+		{"PUT", "/wire", `{"items":["nothing"]}`, 400, "no operation"},
+		{"PUT", "/wire", `{}`, 200, "true"},
 		{"POST", "/reset", "", 200, "true"},
 		{"GET", "/stats", "", 200, `"organizations": {}`},
 	} {

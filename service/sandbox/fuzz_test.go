@@ -12,13 +12,20 @@ import (
 
 // FuzzRequest sends anything at all: no panic, and always an answer that HTTP allows.
 func FuzzRequest(f *testing.F) {
-	s := newSandbox(f, open())
+	o := open()
+	o.AnyPath, o.Wire = true, Wire{Shapes: true, EndlessEvents: true}
+	s := newSandbox(f, o)
 	f.Add("GET", "organizations", "perPage=3", "")
 	f.Add("PUT", "networks/"+s.NetworkID(0, 0), "", `{"name":null,"tags":[1,"a"],"productTypes":{}}`)
 	f.Add("POST", "networks/"+s.NetworkID(0, 1)+"/devices/claim", "", `{"serials":[1,null,"`+s.Serial(1, 0, 0)+`"]}`)
 	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/actionBatches", "", `{"confirmed":true,"actions":[{"resource":"/networks/x","operation":"create"},3]}`)
 	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/networks/moves", "", `{"network":[],"organizations":{"target":7}}`)
 	f.Add("GET", "networks/%2f%00/clients/%zz", "startingAfter=%ff&perPage=1e9", "")
+	f.Add("PUT", "organizations/"+s.OrganizationID(0)+"/networks/"+s.NetworkID(0, 1), "", `{"name":"x"}`)
+	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/nothing/here", "", `{"id":[1]}`)
+	f.Add("GET", "http:/127.0.0.1/api/v1/organizations", "", "")
+	f.Add("POST", "organizations/"+s.OrganizationID(0)+"/actionBatches", "", `{"confirmed":true,"actions":[{"resource":"/networks/`+s.NetworkID(0, 0)+`","operation":"bind","body":[]}]}`)
+	f.Add("PUT", "networks/"+s.NetworkID(0, 1)+"/appliance/firewall/l7FirewallRules", "", `{"rules":[{"type":"application","value":[{}]}]}`)
 	f.Add("DELETE", "networks/"+s.NetworkID(2, 1), "a=b;c", "x")
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		r := httptest.NewRequest(http.MethodGet, "/api/v1/", strings.NewReader(body))
@@ -43,10 +50,16 @@ func FuzzScript(f *testing.F) {
 	s := newSandbox(f, open())
 	f.Add(`{"path":"/networks/","times":-1,"faults":[{"kind":"status","status":502,"body":"html"}]}`)
 	f.Add(`[{"faults":[{"kind":"redirect","target":"https://x/y"}]}]`)
+	f.Add(`{"path":"/networks/` + s.NetworkID(0, 0) + `","method":"POST","body":{"name":"{n}"},"every":"1s","times":3}`)
+	f.Add(`{"path":"/","body":{}}`)
+	f.Add(`{"shapes":true,"items":["getOrganizations"],"failed":"x","messages":["y"]}`)
 	f.Fuzz(func(_ *testing.T, body string) {
 		_ = each(s.AddScript)([]byte(body))
 		_ = each(s.AddRejection)([]byte(body))
 		_ = each(s.AddJobScript)([]byte(body))
+		_ = each(s.AddChange)([]byte(body))
+		_ = each(s.SetWire)([]byte(body))
+		_ = s.timesPage([]byte(body))
 		s.Reset()
 	})
 }
